@@ -1,0 +1,129 @@
+"""Segments: immutable objects of whole blocks, each compressed and checksummed by itself.
+
+A segment is an envelope whose payload is the directory, then one frame a block, in the order of the
+directory. A frame is read by byte range, without the directory, and identifies itself: the segment's
+random id and the block index are in its header and under its checksum, so that a misdirected read is
+an error and never another block's bytes. The directory adds a strong hash of each block's content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import zstandard
+
+from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.format.envelope import ObjectKind, decompress, seal, unseal
+from sqlite_s3vfs.format.fields import pack, rows, unpack_map
+from sqlite_s3vfs.format.fields import Record
+from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
+
+CONTENT_HASH_SIZE = 16
+COMPRESSION_LEVEL = 1
+
+_MAGIC = b"Sb"
+_HEADER = struct.Struct("<2sBBIQ8sI")
+_CHECKSUM = struct.Struct("<I")
+FRAME_HEADER_SIZE = _HEADER.size + _CHECKSUM.size
+_STORED, _ZSTD = 0, 1
+
+
+class Frame(NamedTuple):
+    """One block, ready to be put into a segment: encoded bytes, and the hash of the content."""
+
+    block: int
+    stored: bytes
+    content_hash: bytes
+    size: int
+
+
+class Placed(NamedTuple):
+    """Where one block's frame lies in its segment. ``size`` is that of the content, in bytes."""
+
+    block: int
+    offset: int
+    length: int
+    size: int
+
+
+class DirectoryRow(NamedTuple):
+    """One block of a segment, as its directory tells."""
+
+    placed: Placed
+    content_hash: bytes
+
+
+def encode_frame(random: bytes, block: int, content: bytes | memoryview) -> Frame:
+    """Compress (where that helps) and checksum one block for the segment with that ``random`` id."""
+    compressed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)
+    codec, body = (_ZSTD, compressed) if len(compressed) < len(content) else (_STORED, bytes(content))
+    header = _HEADER.pack(_MAGIC, codec, 0, len(content), block, random, len(body))
+    checksum = zlib.crc32(body, zlib.crc32(header))
+    stored = header + _CHECKSUM.pack(checksum) + body
+    return Frame(block, stored, content_hash(content), len(content))
+
+
+def decode_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes:
+    """The content of the block.
+
+    Raises:
+        CorruptError: damaged, cut short, or the frame of another block or segment.
+    """
+    if len(stored) < FRAME_HEADER_SIZE:
+        raise CorruptError(f"block frame is cut short. block={block} size={len(stored)}")
+    magic, codec, _, size, own_block, own_random, length = _HEADER.unpack_from(stored)
+    body = stored[FRAME_HEADER_SIZE:]
+    if (magic, own_block, own_random) != (_MAGIC, block, random):
+        raise CorruptError(f"frame of another block. block={block} found={own_block}")
+    (checksum,) = _CHECKSUM.unpack_from(stored, _HEADER.size)
+    if length != len(body) or checksum != zlib.crc32(body, zlib.crc32(stored[: _HEADER.size])):
+        raise CorruptError(f"block frame is damaged: the checksum does not match. block={block}")
+    content = bytes(body) if codec == _STORED else decompress(bytes(body), size)
+    if codec > _ZSTD or len(content) != size:
+        raise CorruptError(f"block frame cannot be unpacked. block={block} codec={codec}")
+    return content
+
+
+def content_hash(content: bytes | memoryview) -> bytes:
+    """The strong hash of a block's content: equal hashes are taken for equal blocks."""
+    return hashlib.blake2b(content, digest_size=CONTENT_HASH_SIZE).digest()
+
+
+def encode_segment(
+    database_id: bytes, name: ObjectName, frames: Sequence[Frame]
+) -> tuple[bytes, list[Placed]]:
+    """Assemble a segment; where each frame lies comes back beside the bytes."""
+    directory = pack(
+        {
+            "version": name.version,
+            "blocks": [
+                [frame.block, len(frame.stored), frame.size, frame.content_hash] for frame in frames
+            ],
+        }
+    )
+    head = seal(ObjectKind.SEGMENT, database_id, name.random, directory)
+    placed, offset = [], len(head)
+    for frame in frames:
+        placed.append(Placed(frame.block, offset, len(frame.stored), frame.size))
+        offset += len(frame.stored)
+    return b"".join([head, *(frame.stored for frame in frames)]), placed
+
+
+def decode_directory(data: bytes | memoryview) -> tuple[bytes, ObjectName, list[DirectoryRow]]:
+    """Database id, name and directory of a segment, from its first bytes (see ``envelope_end``)."""
+    envelope = unseal(data, ObjectKind.SEGMENT)
+    payload = unpack_map(envelope.payload, "segment directory")
+    version = Record([payload.get("version")], 1, "segment version").uint()
+    found, offset = [], envelope.end
+    for row in rows(payload.get("blocks"), "segment blocks"):
+        record = Record(row, 4, "segment block")
+        block, length, size = record.uint(), record.uint(), record.uint()
+        placed = Placed(block, offset, length, size)
+        found.append(DirectoryRow(placed, record.binary(CONTENT_HASH_SIZE)))
+        offset += length
+    assert len(envelope.object_id) == RANDOM_SIZE
+    return envelope.database_id, ObjectName(version, envelope.object_id), found

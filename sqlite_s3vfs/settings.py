@@ -1,0 +1,54 @@
+"""The few numbers that a user may turn. Everything else is fixed, with its reason beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlite_s3vfs.errors import InvalidArgumentError
+
+BLOCK_SIZE_MIN = 512
+BLOCK_SIZE_MAX = 16 << 20
+SEGMENT_SIZE_MAX = 64 << 20
+RETENTION_SECONDS_MIN = 60
+
+Locking = Literal["optimistic", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a VFS behaves; properties of a *database* (block size, retention) apply to new ones only."""
+
+    block_size: int = 64 << 10
+    """Bytes of the database file in one block; any number from 512 to 16 MiB. New databases only."""
+    segment_size: int = 4 << 20
+    """Bytes that one stored segment aims at, up to 64 MiB: the unit of bulk writes."""
+    cache_bytes: int = 64 << 20
+    """Memory for blocks read from the store, shared by all connections of the VFS."""
+    pool_size: int = 16
+    """Requests under way at once; the boto3 client's ``max_pool_connections`` bounds it too."""
+    retention_seconds: int = 3600
+    """How long a version stays readable after it was replaced; at least 60. New databases only."""
+    locking: Locking = "optimistic"
+    """``optimistic``: the store's conditional writes decide between writers. ``none``: no probe of the
+    store and, on a store that ignores conditions, one writer at own risk."""
+    writer: str = ""
+    """Who commits, as shown in the log; empty: host name and process id."""
+
+    def __post_init__(self) -> None:
+        _check_range("block_size", self.block_size, BLOCK_SIZE_MIN, BLOCK_SIZE_MAX)
+        _check_range("segment_size", self.segment_size, 64 << 10, SEGMENT_SIZE_MAX)
+        _check_range("cache_bytes", self.cache_bytes, 0, 1 << 50)
+        _check_range("pool_size", self.pool_size, 1, 1024)
+        _check_range("retention_seconds", self.retention_seconds, RETENTION_SECONDS_MIN, 1 << 40)
+        if self.locking not in ("optimistic", "none"):
+            raise InvalidArgumentError(
+                f"unknown locking; use 'optimistic' or 'none'. locking={self.locking!r}"
+            )
+
+
+def _check_range(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidArgumentError(
+            f"{name} must be a whole number from {low} to {high}. {name}={value!r}"
+        )
