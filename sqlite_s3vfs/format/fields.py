@@ -59,6 +59,10 @@ class Record:
             raise CorruptError(f"{self._what} is not text.")
         return value
 
+    def rows(self) -> Sequence[object]:
+        """A list."""
+        return rows(self._next(), self._what)
+
     def _next(self) -> object:
         value = self._row[self._position]
         self._position += 1

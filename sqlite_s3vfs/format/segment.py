@@ -18,8 +18,7 @@ import zstandard
 
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.envelope import ObjectKind, decompress, seal, unseal
-from sqlite_s3vfs.format.fields import pack, rows, unpack_map
-from sqlite_s3vfs.format.fields import Record
+from sqlite_s3vfs.format.fields import Record, pack, rows, unpack_map
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 
 CONTENT_HASH_SIZE = 16

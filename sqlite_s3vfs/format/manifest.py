@@ -1,0 +1,187 @@
+"""The manifest: everything that one version of a database is, as one frozen value.
+
+Times are milliseconds of the store's clock; 0 means "not known yet" (the time of the newest commit is
+stamped by the manifest after it, invariant I8).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from sqlite_s3vfs.format.blockmap import BlockMap
+from sqlite_s3vfs.format.geometry import unit_count
+from sqlite_s3vfs.format.keys import ObjectName
+from sqlite_s3vfs.format.tail import TailEntry
+
+RECENT_COMMITS = 32
+"""Commits that a manifest remembers at least; more while the tail holds their pages."""
+HISTORY_NAMES = 64
+"""History objects that a manifest names; older ones are named by those."""
+
+
+class State(enum.Enum):
+    """Whether the manifest stands for a database (invariant I7); the others read as absent."""
+
+    LIVE = "live"
+    PENDING = "pending"
+    ABORTED = "aborted"
+    TOMBSTONE = "tombstone"
+
+
+class Commit(NamedTuple):
+    """One commit: its version, random id, store time (0: not known yet) and who made it."""
+
+    version: int
+    commit_id: bytes
+    time_ms: int
+    writer: str
+
+
+class Died(NamedTuple):
+    """An object that no version from ``died`` on refers to; versions from ``first`` to before do."""
+
+    key_suffix: str
+    first: int
+    died: int
+
+
+class HistoryName(NamedTuple):
+    """A history object and the store time at which the commit after it was made (0: unknown)."""
+
+    name: ObjectName
+    time_ms: int
+
+
+class Pin(NamedTuple):
+    """A version that must stay readable: a checkpoint (by name) or a fork (by the child's prefix)."""
+
+    pin_id: bytes
+    version: int
+    name: str
+    child_prefix: str
+
+
+class Restore(NamedTuple):
+    """Version ``version`` was made by restoring ``restored``."""
+
+    restored: int
+    version: int
+
+
+class Condemned(NamedTuple):
+    """Objects about to be deleted: what follows the prefix in their keys (invariant I5)."""
+
+    batch_id: bytes
+    key_suffixes: tuple[str, ...]
+
+
+class InteriorPage(NamedTuple):
+    """A compressed copy of an interior page as the blocks (not the tail) of this manifest hold it."""
+
+    page: int
+    content: bytes
+
+
+def _no_dead() -> Mapping[ObjectName, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One version of a database.
+
+    ``dead`` counts, by segment, blocks that no locator refers to any more; a segment whose blocks
+    are all dead moves to ``died``, the list of what died since the newest history object.
+    """
+
+    database_id: bytes
+    page_size: int
+    size: int
+    block_size: int
+    retention_seconds: int
+    version: int
+    commits: tuple[Commit, ...]
+    blocks: BlockMap = field(default_factory=BlockMap)
+    tail: tuple[TailEntry, ...] = ()
+    interior: tuple[InteriorPage, ...] = ()
+    dead: Mapping[ObjectName, int] = field(default_factory=_no_dead)
+    died: tuple[Died, ...] = ()
+    history: tuple[HistoryName, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    restores: tuple[Restore, ...] = ()
+    oldest_readable: int = 1
+    condemned: Condemned | None = None
+    floor_ms: int = 0
+    conditions_proven: bytes = b""
+    state: State = State.LIVE
+    fork_id: bytes = b""
+    features: tuple[str, ...] = ()
+
+    @property
+    def commit_id(self) -> bytes:
+        """The id of the commit that made this version."""
+        return self.commits[-1].commit_id
+
+    @property
+    def block_count(self) -> int:
+        """Blocks of the database file."""
+        return unit_count(self.size, self.block_size)
+
+    def commit_id_of(self, version: int) -> bytes | None:
+        """The commit id of a recent version; None where it is not remembered here."""
+        index = version - self.version - 1 + len(self.commits)
+        return self.commits[index].commit_id if 0 <= index < len(self.commits) else None
+
+
+class RuleBrokenError(AssertionError):
+    """A manifest breaks a rule of the format: our own mistake, or a foreign object."""
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """The rules of a single manifest, checked before writing and after reading.
+
+    Raises:
+        RuleBrokenError: a rule is broken; the reader turns it into ``CorruptError``.
+    """
+    versions = [commit.version for commit in manifest.commits]
+    _rule(bool(versions), "the newest commit is named")
+    _rule(versions == list(range(versions[0], manifest.version + 1)), "commits have no gaps")
+    _rule(manifest.block_size > 0, "blocks have a size")
+    _rule(manifest.page_size > 0 or not manifest.size, "a database with content has a page size")
+    _rule(not manifest.page_size & (manifest.page_size - 1), "page sizes are powers of two")
+    for entry in manifest.tail:
+        in_file = (entry.page - 1) * manifest.page_size < manifest.size
+        _rule(in_file, "tail pages lie in the file (I3)")
+        _rule(versions[0] <= entry.version <= manifest.version, "tail commits are named (I2)")
+    recent = manifest.blocks.recent
+    _rule(not recent or max(recent) < manifest.block_count, "mapped blocks lie in the file")
+    whole = all(0 < found.valid <= manifest.block_size for found in recent.values())
+    _rule(whole, "valid bytes lie in the block")
+    _rule(1 <= manifest.oldest_readable <= manifest.version, "the newest version is readable")
+
+
+def check_successor(base: Manifest | None, new: Manifest) -> None:
+    """The rules between a manifest and the one that replaces it.
+
+    Raises:
+        RuleBrokenError: a rule is broken.
+    """
+    check_manifest(new)
+    if base is None:
+        return
+    _rule(new.database_id == base.database_id, "a database keeps its id")
+    _rule(new.block_size == base.block_size, "a database keeps its block size")
+    _rule(new.version in (base.version, base.version + 1), "versions have no gaps")
+    _rule(new.oldest_readable >= base.oldest_readable, "condemnation is final (I5)")
+    _rule(new.floor_ms >= base.floor_ms, "the floor never falls (I6)")
+    maintenance = new.version == base.version
+    _rule(not maintenance or new.commit_id == base.commit_id, "maintenance makes no version")
+
+
+def _rule(holds: bool, rule: str) -> None:
+    if not holds:
+        raise RuleBrokenError(rule)

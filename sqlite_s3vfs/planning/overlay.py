@@ -1,0 +1,111 @@
+"""The pages that a transaction has written so far, on top of its base.
+
+Bytes are kept in units of one page size. SQLite writes whole pages, but a VACUUM that changes the page
+size, a journal playback and a backup may write in other units; those are cut up, and a unit written
+in part is first filled from the base.
+
+A shrink hides what lies beyond it for good: when the file grows again, bytes that are not written
+again are zeros, whatever the base holds there (invariant I3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sqlite_s3vfs.format.geometry import block_spans
+
+ReadBase = Callable[[int, int], bytes | memoryview]
+
+
+class Overlay:
+    """Written units by index (from 0), and the size of the file that they make."""
+
+    __slots__ = ("_base_limit", "_read_base", "_units", "changed", "size", "unit_size")
+
+    def __init__(self, unit_size: int, size: int, read_base: ReadBase) -> None:
+        self.unit_size = unit_size
+        self.size = size
+        self.changed = False
+        self._units: dict[int, bytes] = {}
+        self._read_base = read_base
+        self._base_limit = size
+
+    @property
+    def base_limit(self) -> int:
+        """Bytes of the base that still show through, from the start of the file."""
+        return self._base_limit
+
+    def units(self) -> Iterator[tuple[int, bytes]]:
+        """The written units that lie in the file."""
+        limit = self.size
+        return (
+            (index, unit) for index, unit in self._units.items() if index * self.unit_size < limit
+        )
+
+    def unit(self, index: int) -> bytes | None:
+        """A written unit."""
+        return self._units.get(index)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put ``data`` at ``offset``, growing the file where it reaches past the end."""
+        self.changed = True
+        if not self._units and len(data) != self.unit_size and _is_page_size(len(data)):
+            self.unit_size = len(data)
+        if len(data) == self.unit_size and not offset % self.unit_size:
+            self._units[offset // self.unit_size] = data
+        else:
+            self._write_parts(offset, data)
+        self.size = max(self.size, offset + len(data))
+
+    def truncate(self, size: int) -> None:
+        """Set the size of the file."""
+        self.changed = True
+        if size < self.size:
+            self._base_limit = min(self._base_limit, size)
+            self._cut_units(size)
+        self.size = size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the file; fewer only at its end."""
+        stop = min(offset + size, self.size)
+        if not offset % self.unit_size and stop - offset == self.unit_size:
+            unit = self._units.get(offset // self.unit_size)
+            if unit is not None:
+                return unit
+        parts = []
+        for index, start, end in block_spans(offset, max(stop - offset, 0), self.unit_size):
+            unit = self._units.get(index)
+            if unit is None:
+                parts.append(self._from_base(index * self.unit_size + start, end - start))
+            else:
+                parts.append(unit[start:end])
+        return b"".join(parts)
+
+    def _write_parts(self, offset: int, data: bytes) -> None:
+        position = 0
+        for index, start, stop in block_spans(offset, len(data), self.unit_size):
+            part = data[position : position + stop - start]
+            position += len(part)
+            if len(part) < self.unit_size:
+                old = self._units.get(index)
+                if old is None:
+                    old = self._from_base(index * self.unit_size, self.unit_size)
+                part = old[:start] + part + old[stop:]
+            self._units[index] = part
+
+    def _from_base(self, offset: int, size: int) -> bytes:
+        visible = max(0, min(size, self._base_limit - offset))
+        found = bytes(self._read_base(offset, visible)) if visible else b""
+        return found.ljust(size, b"\x00")
+
+    def _cut_units(self, size: int) -> None:
+        first, inside = divmod(size, self.unit_size)
+        for index in [index for index in self._units if index >= first]:
+            if index == first and inside:
+                self._units[index] = self._units[index][:inside].ljust(self.unit_size, b"\x00")
+            else:
+                del self._units[index]
+
+
+def _is_page_size(size: int) -> bool:
+    return 512 <= size <= 65536 and not size & (size - 1)
