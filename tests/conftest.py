@@ -1,0 +1,73 @@
+"""Stores for the tests: memory, a local directory, and a bucket on a real MinIO.
+
+Tests with MinIO are skipped, with the reason printed, where no server answers; with
+``S3VFS_REQUIRE_MINIO=1`` in the environment they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from sqlite_s3vfs.ids import RandomIds
+from sqlite_s3vfs.store.memory import MemoryObjectStore
+from sqlite_s3vfs.store.port import ObjectStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.service_resource import Bucket, S3ServiceResource
+
+ENDPOINT = os.environ.get("S3VFS_TEST_ENDPOINT", "http://localhost:9000")
+ACCESS_KEY = os.environ.get("S3VFS_TEST_ACCESS_KEY", "AKIAIDIDIDIDIDIDIDID")
+SECRET_KEY = os.environ.get("S3VFS_TEST_SECRET_KEY", "a" * 40)
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[S3ServiceResource]:
+    """The test server, as a boto3 resource with patience of a few seconds."""
+    resource = boto3.session.Session().resource(
+        "s3",
+        endpoint_url=ENDPOINT,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1",
+        config=Config(connect_timeout=5, read_timeout=30, max_pool_connections=32),
+    )
+    try:
+        resource.meta.client.list_buckets()
+    except BotoCoreError as error:
+        reason = f"no S3 server answers at {ENDPOINT} (./start-minio.sh starts one): {error}"
+        if os.environ.get("S3VFS_REQUIRE_MINIO") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield resource
+    resource.meta.client.close()
+
+
+@pytest.fixture(scope="session")
+def minio_bucket(minio: S3ServiceResource) -> Iterator[Bucket]:
+    """A fresh bucket of this test run; emptied and deleted at the end."""
+    bucket = minio.Bucket(f"s3vfs-test-{RandomIds().new_id().hex()}")
+    bucket.create()
+    yield bucket
+    bucket.objects.all().delete()
+    bucket.delete()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A part of the bucket that belongs to this test; ends with a slash."""
+    return f"{RandomIds().new_id().hex()}/"
+
+
+@pytest.fixture(params=["memory"])
+def any_store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """Each kind of store in turn. Keys must begin with ``prefix``: the bucket is shared."""
+    store: ObjectStore = MemoryObjectStore()
+    yield store
+    store.close()
