@@ -94,6 +94,8 @@ def _no_dead() -> Mapping[ObjectName, int]:
 class Manifest:
     """One version of a database.
 
+    ``predecessor`` is the database id of the tombstone that was replaced when the database was made;
+    empty where its key did not exist, which can have been so only once (I7).
     ``dead`` counts, by segment, blocks that no locator refers to any more; a segment whose blocks
     are all dead moves to ``died``, the list of what died since the newest history object.
     """
@@ -119,6 +121,7 @@ class Manifest:
     conditions_proven: bytes = b""
     state: State = State.LIVE
     fork_id: bytes = b""
+    predecessor: bytes = b""
     features: tuple[str, ...] = ()
 
     @property

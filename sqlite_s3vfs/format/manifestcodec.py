@@ -88,6 +88,7 @@ def _payload(manifest: Manifest) -> dict[str, object]:
         "floor": manifest.floor_ms,
         "conditions_proven": manifest.conditions_proven,
         "fork_id": manifest.fork_id,
+        "predecessor": manifest.predecessor,
     }
 
 
@@ -115,6 +116,7 @@ def _manifest(database_id: bytes, fields: dict[str, Any]) -> Manifest:
         floor_ms=uint(fields.get("floor"), "floor"),
         conditions_proven=binary(fields.get("conditions_proven"), "conditions proven"),
         fork_id=binary(fields.get("fork_id"), "fork id"),
+        predecessor=binary(fields.get("predecessor"), "predecessor"),
     )
 
 

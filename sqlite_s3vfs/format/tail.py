@@ -30,6 +30,11 @@ class Encoding(enum.IntEnum):
     COMPRESSED = 1
     PATCH = 2
 
+    @property
+    def needs_previous(self) -> bool:
+        """Whether the page's previous version is needed to decode."""
+        return self is Encoding.PATCH
+
 
 class TailEntry(NamedTuple):
     """Page ``page`` (from 1) as version ``version`` wrote it."""

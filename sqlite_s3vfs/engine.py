@@ -1,0 +1,57 @@
+"""What the databases of one VFS share: the store, the threads, the caches, the settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from sqlite_s3vfs.cache import BoundedCache
+from sqlite_s3vfs.clock import Clock, SystemClock
+from sqlite_s3vfs.format.blockmap import Locator, PieceRef
+from sqlite_s3vfs.ids import IdSource, RandomIds
+from sqlite_s3vfs.metrics import Metrics
+from sqlite_s3vfs.pool import Pool, ThreadPool
+from sqlite_s3vfs.settings import Settings
+from sqlite_s3vfs.store.measured import MeasuredStore
+from sqlite_s3vfs.store.port import ObjectStore
+
+PIECES_CACHED = 32
+"""Decoded map pieces kept in memory: each maps 4096 blocks and takes up to 1 MiB."""
+
+
+class Engine:
+    """One per VFS. Everything in it is safe to share between threads."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        settings: Settings | None = None,
+        *,
+        pool: Pool | None = None,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.ids = ids or RandomIds()
+        self.metrics = Metrics()
+        self.store = MeasuredStore(store, self.metrics, self.clock)
+        parallel = getattr(store, "parallel_requests", self.settings.pool_size)
+        self.pool = pool or ThreadPool(min(self.settings.pool_size, parallel))
+        self.blocks: BoundedCache[bytes] = BoundedCache(self.settings.cache_bytes)
+        self.pieces: BoundedCache[Mapping[int, Locator]] = BoundedCache(PIECES_CACHED)
+        self.nodes: BoundedCache[Mapping[int, PieceRef]] = BoundedCache(PIECES_CACHED)
+        self.writer = self.settings.writer or f"{socket.gethostname()}:{os.getpid()}"
+
+    def close(self) -> None:
+        """Stop the threads and drop the connections; the next request starts new ones."""
+        self.pool.close()
+        self.store.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing of the parent's threads, locks and sockets may be used."""
+        self.pool.forget_locks()
+        for cache in (self.blocks, self.pieces, self.nodes):
+            cache.forget_locks()
+        self.store.close()

@@ -1,0 +1,107 @@
+"""Tail or blocks: how a transaction's pages are going to be stored.
+
+Small transactions ride in the manifest and cost one request. The limits are bytes of encoded tail
+entries; a manifest of 128 KiB still costs one small upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlite_s3vfs.format.geometry import overlapping, unit_count
+from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.format.sqlite_header import is_interior_page
+from sqlite_s3vfs.format.tail import TailEntry, encode_page
+
+TAIL_COMMIT_MAX = 32 << 10
+"""A transaction that encodes to more is written as blocks."""
+TAIL_SOFT_MAX = 64 << 10
+"""Past this the tail is folded in the background."""
+TAIL_HARD_MAX = 128 << 10
+"""No tail grows past this: the commit that would folds it."""
+_TRY_PAGES_MAX = 64
+"""More pages than this are not worth trying: they would not fit."""
+
+PreviousPage = Callable[[int], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a transaction did: the new size, and whole pages by number (from 1)."""
+
+    page_size: int
+    size: int
+    pages: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPlan:
+    """Either ``entries`` for the tail, or ``blocks`` (indexes, ascending) to be written whole.
+
+    ``drops`` says that the new manifest forgets tail or map entries of the base, so that the base
+    has to be kept as history first (invariant I4).
+    """
+
+    entries: tuple[TailEntry, ...]
+    blocks: tuple[int, ...]
+    drops: bool
+
+
+def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
+                tail_page: PreviousPage, block_page: PreviousPage) -> CommitPlan:
+    """Plan the commit of ``changes`` on top of ``base`` (None: a new database).
+
+    ``tail_page(page)`` gives a page that the base's tail holds, ``block_page(page)`` a page that is
+    at hand from the base's blocks; None where there is none. They only make entries smaller.
+    """
+    version = base.version + 1 if base else 1
+    shrinks = base is not None and changes.size < base.size
+    entries = _tail_entries(base, changes, version, tail_page, block_page)
+    if entries is not None:
+        return CommitPlan(entries, (), drops=shrinks)
+    pages = set(changes.pages)
+    if base is not None and base.page_size == changes.page_size:
+        small = len(pages) <= _TRY_PAGES_MAX
+        if small:                      # the tail is full: this commit empties it as well
+            pages.update(entry.page for entry in base.tail)
+    blocks = _blocks_of(pages, changes.page_size, block_size, changes.size)
+    if base is not None and base.page_size != changes.page_size:
+        blocks = tuple(range(unit_count(changes.size, block_size)))
+    return CommitPlan((), blocks, drops=base is not None)
+
+
+def _tail_entries(base: Manifest | None, changes: Changes, version: int,
+                  tail_page: PreviousPage, block_page: PreviousPage) -> tuple[TailEntry, ...] | None:
+    """The entries, where they fit the limits."""
+    if base is not None and base.size and base.page_size != changes.page_size:
+        return None
+    if len(changes.pages) > _TRY_PAGES_MAX:
+        return None
+    room = TAIL_HARD_MAX - sum(entry.cost for entry in base.tail) if base else TAIL_HARD_MAX
+    room = min(room, TAIL_COMMIT_MAX)
+    entries = []
+    for page, content in sorted(changes.pages.items()):
+        previous = tail_page(page)
+        if previous is None and page != 1 and not is_interior_page(content, page):
+            # Page 1 and interior pages are wanted at every open: they never depend on a block.
+            previous = block_page(page)
+        entry = encode_page(page, version, content, previous)
+        room -= entry.cost
+        if room < 0:
+            return None
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _blocks_of(
+    pages: Iterable[int], page_size: int, block_size: int, size: int
+) -> tuple[int, ...]:
+    count = unit_count(size, block_size)
+    touched = {
+        block
+        for page in pages
+        for block in overlapping(page - 1, page_size, block_size)
+        if block < count
+    }
+    return tuple(sorted(touched))

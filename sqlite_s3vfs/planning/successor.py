@@ -1,0 +1,264 @@
+"""The manifest that a commit publishes, from the one it replaces.
+
+Everything here is a pure function of the base manifest and of what the commit prepared, so that a
+base that only maintenance has moved can be answered by computing once more (a rebase).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlite_s3vfs.format.blockmap import (
+    NODE_SPAN,
+    PIECE_SPAN,
+    AncestorSource,
+    BlockMap,
+    Locator,
+    SegmentSource,
+    cut_refs,
+)
+from sqlite_s3vfs.format.geometry import overlapping, unit_count
+from sqlite_s3vfs.format.keys import ObjectName
+from sqlite_s3vfs.format.manifest import (
+    HISTORY_NAMES,
+    RECENT_COMMITS,
+    Commit,
+    Condemned,
+    Died,
+    HistoryName,
+    InteriorPage,
+    Manifest,
+)
+from sqlite_s3vfs.format.tail import TailEntry
+from sqlite_s3vfs.planning.fold import Fold, entry_identity
+from sqlite_s3vfs.planning.interior import carried_interior
+from sqlite_s3vfs.planning.mapfold import MapFold
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """The part of a fold that this commit takes along."""
+
+    fold: Fold
+    blocks: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that a commit changes, uploaded and ready to be named by a manifest.
+
+    ``written`` are this commit's own blocks; ``replaced`` the base's locators of every block that it
+    writes, adopts, cuts or drops (holes absent); ``cut`` the shortened locator of the last block.
+    ``anew`` says that nothing of the base's content is carried on (a whole database was written).
+    """
+
+    commit_id: bytes
+    writer: str
+    page_size: int
+    size: int
+    entries: tuple[TailEntry, ...] = ()
+    written: Mapping[int, Locator] = field(default_factory=dict)
+    replaced: Mapping[int, Locator] = field(default_factory=dict)
+    cut: Mapping[int, Locator] = field(default_factory=dict)
+    interior: tuple[InteriorPage, ...] = ()
+    adoption: Adoption | None = None
+    map_fold: MapFold | None = None
+    history: ObjectName | None = None
+    anew: bool = False
+    condemned: Condemned | None = None
+    conditions_proven: bytes = b""
+
+
+def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest:
+    """The next version. ``base_time_ms`` is the store time at which ``base`` was published."""
+    version = base.version + 1
+    blocks = prepared.map_fold.blocks if prepared.map_fold else next_map(base, prepared)
+    rewritten = _rewritten(prepared)
+    tail = tuple(_kept_entries(base, prepared, rewritten)) + prepared.entries
+    commits = _commits(base, prepared, base_time_ms, tail)
+    dead, fully_dead = _dead_blocks(base, prepared, version)
+    return replace(
+        base,
+        page_size=prepared.page_size,
+        size=prepared.size,
+        version=version,
+        commits=commits,
+        blocks=blocks,
+        tail=tail,
+        interior=_interior(base, prepared, rewritten),
+        dead=dead,
+        died=(*_not_recorded(base, prepared), *fully_dead, *_died_pieces(base, prepared, version)),
+        history=_history(base, prepared, commits),
+        condemned=prepared.condemned or base.condemned,
+        conditions_proven=prepared.conditions_proven or base.conditions_proven,
+    )
+
+
+def next_map(base: Manifest, prepared: Prepared) -> BlockMap:
+    """The map before its recent part is moved into pieces."""
+    locators = dict(prepared.cut)
+    if prepared.adoption:
+        locators.update(adopted_locators(prepared.adoption, base.version + 1))
+    locators.update(prepared.written)
+    if prepared.anew:
+        return BlockMap(recent=locators)
+    count = unit_count(prepared.size, base.block_size)
+    if count >= base.block_count:
+        return base.blocks.with_blocks(locators) if locators else base.blocks
+    kept = {block: found for block, found in base.blocks.recent.items() if block < count}
+    return BlockMap(
+        recent={**kept, **locators},
+        pieces=cut_refs(base.blocks.pieces, PIECE_SPAN, count),
+        nodes=cut_refs(base.blocks.nodes, PIECE_SPAN * NODE_SPAN, count),
+    )
+
+
+def adopted_locators(adoption: Adoption, version: int) -> dict[int, Locator]:
+    """The locators of the adopted blocks, in segments that ``version`` refers to first."""
+    fold = adoption.fold
+    home = min(fold.blocks, default=0) // PIECE_SPAN
+    sources = {
+        name: SegmentSource(name, version, blocks, home) for name, blocks in fold.segments.items()
+    }
+    found = {}
+    for block in sorted(adoption.blocks):
+        folded = fold.blocks[block]
+        placed = folded.placed
+        found[block] = Locator(sources[folded.segment], placed.offset, placed.length, placed.size)
+    return found
+
+
+def _rewritten(prepared: Prepared) -> frozenset[int]:
+    adopted = prepared.adoption.blocks if prepared.adoption else frozenset()
+    return adopted | frozenset(prepared.written)
+
+
+def _kept_entries(
+    base: Manifest, prepared: Prepared, rewritten: frozenset[int]
+) -> Iterable[TailEntry]:
+    """The base's tail entries that the next version still needs (invariant I3)."""
+    if prepared.anew or base.page_size != prepared.page_size:
+        return
+    count = unit_count(prepared.size, base.block_size)
+    for entry in base.tail:
+        if (entry.page - 1) * base.page_size >= prepared.size:
+            continue
+        touched = [
+            block
+            for block in overlapping(entry.page - 1, base.page_size, base.block_size)
+            if block < count
+        ]
+        if all(
+            block in rewritten and _merged(base, prepared, entry, block) for block in touched
+        ):
+            continue
+        yield entry
+
+
+def _merged(base: Manifest, prepared: Prepared, entry: TailEntry, block: int) -> bool:
+    """Whether the rewritten block contains the entry: always where this commit wrote the block."""
+    if block in prepared.written or prepared.adoption is None:
+        return True
+    folded = prepared.adoption.fold.blocks[block]
+    return entry_identity(base, entry.page, entry.version) in folded.merged
+
+
+def _commits(
+    base: Manifest, prepared: Prepared, base_time_ms: int, tail: tuple[TailEntry, ...]
+) -> tuple[Commit, ...]:
+    """Recent commits with the base's time stamped (invariant I8), and the new one."""
+    newest = base.commits[-1]
+    before = base.commits[-2].time_ms if len(base.commits) > 1 else 0
+    stamped = newest._replace(time_ms=newest.time_ms or max(base_time_ms, before))
+    new = Commit(base.version + 1, prepared.commit_id, 0, prepared.writer)
+    commits = (*base.commits[:-1], stamped, new)
+    oldest_needed = min((entry.version for entry in tail), default=new.version)
+    surplus = len(commits) - RECENT_COMMITS
+    keep_from = max(0, min(surplus, oldest_needed - commits[0].version))
+    return commits[keep_from:]
+
+
+def _interior(
+    base: Manifest, prepared: Prepared, rewritten: frozenset[int]
+) -> tuple[InteriorPage, ...]:
+    same = not prepared.anew and base.page_size == prepared.page_size
+    adoption = prepared.adoption
+    folded = adoption.fold.interior if adoption and adoption.blocks == set(adoption.fold.blocks) else ()
+    own = {page.page for page in prepared.interior}
+    return carried_interior(
+        base.interior if same else (),
+        (*prepared.interior, *(page for page in folded if same and page.page not in own)),
+        rewritten_blocks=rewritten | frozenset(prepared.cut),
+        page_size=prepared.page_size,
+        block_size=base.block_size,
+        size=prepared.size,
+    )
+
+
+def _dead_blocks(
+    base: Manifest, prepared: Prepared, version: int
+) -> tuple[dict[ObjectName, int], list[Died]]:
+    """Dead blocks by segment after this commit, and the sources that it killed altogether."""
+    dead = dict(base.dead)
+    died = []
+    totals: dict[ObjectName, SegmentSource] = {}
+    for block, locator in prepared.replaced.items():
+        source = locator.source
+        if block in prepared.cut:
+            continue                # shortened, but alive
+        if isinstance(source, AncestorSource):
+            died.append(Died(f"/{block:010d}", 1, version))
+        else:
+            totals[source.name] = source
+            dead[source.name] = dead.get(source.name, 0) + 1
+    if prepared.adoption:
+        dead.update(_never_adopted(prepared.adoption))
+    for name, source in totals.items():
+        if dead[name] >= source.blocks:
+            del dead[name]
+            died.append(Died(f"/segments/{name}", source.first, version))
+    return dead, died
+
+
+def _never_adopted(adoption: Adoption) -> dict[ObjectName, int]:
+    """Blocks of the fold's segments that stay without a locator, by segment."""
+    left: dict[ObjectName, int] = {}
+    for block, folded in adoption.fold.blocks.items():
+        if block not in adoption.blocks:
+            left[folded.segment] = left.get(folded.segment, 0) + 1
+    return left
+
+
+def _not_recorded(base: Manifest, prepared: Prepared) -> list[Died]:
+    """What died in the base and is not told by a history object that this commit adds."""
+    recorded = max((name.version for name in _fresh_history(prepared)), default=0)
+    return [row for row in base.died if row.died > recorded]
+
+
+def _died_pieces(base: Manifest, prepared: Prepared, version: int) -> list[Died]:
+    names = list(prepared.map_fold.died) if prepared.map_fold else []
+    if prepared.anew:
+        names += [ref.name for ref in (*base.blocks.pieces.values(), *base.blocks.nodes.values())]
+    return [Died(f"/maps/{name}", name.version, version) for name in names]
+
+
+def _history(
+    base: Manifest, prepared: Prepared, commits: tuple[Commit, ...]
+) -> tuple[HistoryName, ...]:
+    """Names of the newest history objects; a name's time is that of the commit after it."""
+    times = {commit.version: commit.time_ms for commit in commits}
+    known = {kept.name: kept.time_ms for kept in base.history}
+    known.update((name, 0) for name in _fresh_history(prepared) if name not in known)
+    stamped = (
+        HistoryName(name, time_ms or times.get(name.version + 1, 0))
+        for name, time_ms in sorted(known.items())
+    )
+    return tuple(stamped)[-HISTORY_NAMES:]
+
+
+def _fresh_history(prepared: Prepared) -> list[ObjectName]:
+    fresh = [prepared.history] if prepared.history else []
+    if prepared.adoption:
+        fresh.append(prepared.adoption.fold.history)
+    return fresh

@@ -1,0 +1,133 @@
+"""Blocks by locator: from the cache, or with as few and as parallel requests as the store allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource
+from sqlite_s3vfs.format.keys import DatabaseKeys
+from sqlite_s3vfs.format.segment import decode_frame
+from sqlite_s3vfs.pool import run_all
+from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
+
+RANGE_MAX = 4 << 20
+"""Bytes that one ranged GET asks for at most."""
+GAP_MAX = 64 << 10
+"""Bytes between two wanted blocks that are rather read along than asked for apart."""
+
+Missing = Callable[[str], Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Blocks of one segment that are fetched by one request."""
+
+    source: SegmentSource
+    start: int
+    stop: int
+    blocks: tuple[tuple[int, Locator], ...]
+
+
+class BlockReader:
+    """The stored blocks of one database, whatever the version: locators tell."""
+
+    def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
+        self._engine = engine
+        self._keys = keys
+
+    def cached(self, block: int, locator: Locator) -> bytes | None:
+        """The content of a block, where it is in memory."""
+        return self._engine.blocks.get((self._keys.prefix, block, locator))
+
+    def fetch(self, wanted: Mapping[int, Locator], missing: Missing) -> dict[int, bytes]:
+        """The contents of blocks (each ``locator.valid`` bytes), by the fewest ranged GETs, in parallel.
+
+        Raises:
+            CorruptError: a frame is not what was written.
+        """
+        found: dict[int, bytes] = {}
+        lacking = {}
+        for block, locator in wanted.items():
+            content = self.cached(block, locator)
+            self._engine.metrics.count_cache(hit=content is not None)
+            if content is None:
+                lacking[block] = locator
+            else:
+                found[block] = content
+        tasks = [partial(self._read_range, part, missing) for part in _ranges(lacking)]
+        tasks += [
+            partial(self._read_ancestor, block, locator, missing)
+            for block, locator in lacking.items()
+            if isinstance(locator.source, AncestorSource)
+        ]
+        read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
+        for contents in read:
+            found.update(contents)
+        return found
+
+    def _read_range(self, part: _Range, missing: Missing) -> dict[int, bytes]:
+        key = self._keys.segment(part.source.name)
+        fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
+        if not isinstance(fetched, Fetched):
+            raise missing(key)
+        body = memoryview(fetched.body)
+        contents = {}
+        for block, locator in part.blocks:
+            start = locator.offset - part.start
+            frame = body[start : start + locator.length]
+            try:
+                content = decode_frame(frame, part.source.name.random, block)
+            except CorruptError as error:
+                raise CorruptError(f"{error} key={key!r} offset={locator.offset}") from error
+            contents[block] = self._keep(block, locator, content)
+        return contents
+
+    def _read_ancestor(self, block: int, locator: Locator, missing: Missing) -> dict[int, bytes]:
+        assert isinstance(locator.source, AncestorSource), "an old block"
+        key = self._keys.ancestor_block(block)
+        try:
+            fetched = self._engine.store.get(key, if_match=locator.source.etag)
+        except PreconditionFailedError as error:
+            raise CorruptError(
+                "a block of the old layout was overwritten by a process that still runs "
+                f"sqlite-s3vfs 0.0.x: stop it, then open the database again. key={key!r}"
+            ) from error
+        if not isinstance(fetched, Fetched):
+            raise missing(key)
+        return {block: self._keep(block, locator, fetched.body)}
+
+    def _keep(self, block: int, locator: Locator, content: bytes) -> bytes:
+        if len(content) < locator.valid:
+            raise CorruptError(
+                f"a block is shorter than its map says. block={block} "
+                f"size={len(content)} expected={locator.valid}"
+            )
+        valid = content[: locator.valid]
+        self._engine.blocks.put((self._keys.prefix, block, locator), valid, len(valid))
+        return valid
+
+
+def _ranges(wanted: Mapping[int, Locator]) -> Iterator[_Range]:
+    """Blocks of segments, joined to ranges of neighbours."""
+    in_segments = (
+        (locator.source, locator.offset, block, locator)
+        for block, locator in wanted.items()
+        if isinstance(locator.source, SegmentSource)
+    )
+    source: SegmentSource | None = None
+    start = stop = 0
+    blocks: list[tuple[int, Locator]] = []
+    for own, offset, block, locator in sorted(in_segments):
+        end = offset + locator.length
+        if own != source or offset - stop > GAP_MAX or end - start > RANGE_MAX:
+            if source is not None:
+                yield _Range(source, start, stop, tuple(blocks))
+            source, start, blocks = own, offset, []
+        stop = end
+        blocks.append((block, locator))
+    if source is not None:
+        yield _Range(source, start, stop, tuple(blocks))
