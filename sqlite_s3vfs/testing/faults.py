@@ -242,8 +242,9 @@ class FaultyStore:
         self.calls: list[StoreCall] = []
         self.line = Line()
         self._store = store
-        self._pending = [(strike, strike.number) for strike in strikes]
+        self._pending: list[tuple[At, int]] = []
         self._bookkeeping_lock = threading.Lock()
+        self.plan(*strikes)
 
     @property
     def identity(self) -> str:
@@ -253,6 +254,11 @@ class FaultyStore:
     def struck(self) -> bool:
         """Whether every fault has struck."""
         return not self._pending
+
+    def plan(self, *strikes: At) -> None:
+        """Add faults; their calls are counted from now on."""
+        with self._bookkeeping_lock:
+            self._pending += [(strike, strike.number) for strike in strikes]
 
     @property
     def held(self) -> tuple[HeldCall, ...]:

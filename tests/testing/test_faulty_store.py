@@ -195,6 +195,17 @@ def test_a_filter_decides_what_is_counted(store):
     assert bodies(store) == {"db/segments/1": b"1"}
 
 
+def test_a_fault_planned_later_counts_from_then_on(store):
+    faulty = FaultyStore(store)
+    faulty.put("prepared", b"")
+
+    faulty.plan(At(1, Fail()))
+
+    faulty.put("first", b"")
+    with pytest.raises(StoreUnavailableError):
+        faulty.put("second", b"")
+
+
 def test_faults_on_one_call_compose_from_the_inside_out(store):
     faulty = FaultyStore(store, At(0, CarryOutTwice()), At(0, LoseAnswer()))
 
