@@ -1,0 +1,84 @@
+"""What S3's error answers mean here: the one table from its codes to our classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlite_s3vfs.errors import (
+    AccessDeniedError,
+    InvalidArgumentError,
+    NotFoundError,
+    S3VFSError,
+    StoreUnavailableError,
+    UnsafeStoreError,
+)
+from sqlite_s3vfs.store.port import ConflictingRequestError, PreconditionFailedError
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList, as far as the
+# HTTP status alone would mislead.
+_BY_CODE: Mapping[str, type[S3VFSError]] = {
+    # A put with If-Match to a key that is missing.
+    "NoSuchKey": PreconditionFailedError,
+    "PreconditionFailed": PreconditionFailedError,
+    "ConditionalRequestConflict": ConflictingRequestError,
+    "OperationAborted": ConflictingRequestError,
+    "NoSuchBucket": NotFoundError,
+    "AuthorizationHeaderMalformed": AccessDeniedError,
+    "ExpiredToken": AccessDeniedError,
+    "InvalidToken": AccessDeniedError,
+    "TokenRefreshRequired": AccessDeniedError,
+    "BadDigest": StoreUnavailableError,
+    "IncompleteBody": StoreUnavailableError,
+    "RequestTimeout": StoreUnavailableError,
+    "RequestLimitExceeded": StoreUnavailableError,
+    "Throttling": StoreUnavailableError,
+    "ThrottlingException": StoreUnavailableError,
+    "XAmzContentChecksumMismatch": StoreUnavailableError,
+    "XAmzContentSHA256Mismatch": StoreUnavailableError,
+}
+
+_BY_STATUS: Mapping[int, type[S3VFSError]] = {
+    401: AccessDeniedError,
+    403: AccessDeniedError,
+    404: NotFoundError,
+    408: StoreUnavailableError,
+    409: ConflictingRequestError,
+    412: PreconditionFailedError,
+    429: StoreUnavailableError,
+    501: InvalidArgumentError,
+}
+
+_EXPLANATIONS: Mapping[type[S3VFSError], str] = {
+    AccessDeniedError: (
+        "s3 denied the {operation}: check the credentials and their rights "
+        "(without the right to list the bucket, s3 denies a missing key too)."
+    ),
+    ConflictingRequestError: "another request on the key was under way; send this one again.",
+    InvalidArgumentError: "s3 cannot carry out the {operation} as it was asked for.",
+    NotFoundError: "there is no such bucket at this endpoint: check both names.",
+    PreconditionFailedError: "the condition of the {operation} did not hold.",
+    StoreUnavailableError: "s3 could not serve the {operation}.",
+    UnsafeStoreError: (
+        "the store does not know conditional writes, so it cannot keep two writers apart: use "
+        'another store, or locking="none" with one writer at a time, at your own risk.'
+    ),
+}
+
+
+def error_of_answer(code: str, status: int, *, conditional: bool) -> type[S3VFSError]:
+    """The class for an error code and an HTTP status; ``conditional``: of a put with a condition.
+
+    A store may answer 501 to a header that it does not know: that is its "no conditional writes".
+    """
+    if conditional and status == 501:
+        return UnsafeStoreError
+    by_status = StoreUnavailableError if status >= 500 else InvalidArgumentError
+    found = _BY_CODE.get(code) or _BY_STATUS.get(status, by_status)
+    if not conditional and found in (PreconditionFailedError, ConflictingRequestError):
+        return StoreUnavailableError
+    return found
+
+
+def explanation(error: type[S3VFSError], operation: str) -> str:
+    """What happened to the ``operation`` and, where there is one, the way out."""
+    return _EXPLANATIONS[error].format(operation=operation)
