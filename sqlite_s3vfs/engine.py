@@ -39,6 +39,8 @@ class Engine:
         self.store = MeasuredStore(store, self.metrics, self.clock)
         parallel = getattr(store, "parallel_requests", self.settings.pool_size)
         self.pool = pool or ThreadPool(min(self.settings.pool_size, parallel))
+        self.conditions_proven = False
+        """Whether the probe has found that the store honours conditional writes."""
         self.blocks: BoundedCache[bytes] = BoundedCache(self.settings.cache_bytes)
         self.pieces: BoundedCache[Mapping[int, Locator]] = BoundedCache(PIECES_CACHED)
         self.nodes: BoundedCache[Mapping[int, PieceRef]] = BoundedCache(PIECES_CACHED)

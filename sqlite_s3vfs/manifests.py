@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlite_s3vfs.clock import Clock
 from sqlite_s3vfs.errors import (
     CommitUnknownError,
     ConflictError,
     CorruptError,
+    S3VFSError,
     StoreUnavailableError,
     UnsupportedFormatError,
 )
-from sqlite_s3vfs.clock import Clock
 from sqlite_s3vfs.format.history import decode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName, parse_object_name
 from sqlite_s3vfs.format.manifest import Manifest, check_successor
@@ -121,19 +122,24 @@ class ManifestStore:
                 )
             except (PreconditionFailedError, ConflictingRequestError, StoreUnavailableError) as error:
                 cause = error
+            except S3VFSError as error:
+                if cause is None:
+                    raise                          # refused at once: certainly not committed
+                raise self._unknown("no answer came", manifest) from error
             else:
                 return Published(Head(manifest, stored.etag, int(stored.date * 1000)), None)
             try:
                 settled = self._settle(base, manifest)
             except StoreUnavailableError as error:
                 cause = error
+            except (ConflictError, CommitUnknownError):
+                raise
+            except S3VFSError as error:            # the right to read is gone, say: nothing tells
+                raise self._unknown("the manifest cannot be read back", manifest) from error
             else:
                 if settled is not None:
                     return settled
-        raise CommitUnknownError(
-            "no answer tells whether the commit happened: read the database to find out, before "
-            f"running the transaction again. key={self._keys.manifest!r} version={manifest.version}"
-        ) from cause
+        raise self._unknown("no answer came", manifest) from cause
 
     def _settle(self, base: Head | None, ours: Manifest) -> Published | None:
         """What became of our put, by what lies there now; None while that is still open."""
@@ -157,7 +163,7 @@ class ManifestStore:
         if commit_id != ours.commit_id:
             raise self._conflict(head, ours)
         if head.manifest.version == ours.version:
-            return Published(Head(ours, head.etag, head.time_ms), None)
+            return Published(head, None)      # its maintenance fields may be newer than ours
         return Published(Head(ours, "", head.time_ms), head)
 
     def _commit_id(self, head: Head, version: int) -> bytes | None:

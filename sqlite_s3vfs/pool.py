@@ -32,6 +32,9 @@ class Pool(Protocol):
     def close(self) -> None:
         """Wait for what was started, and stop the threads; later tasks start new ones."""
 
+    def forget_locks(self) -> None:
+        """In a forked child: another thread of the parent may have held a lock at the fork."""
+
 
 class ThreadPool:
     """Up to ``size`` threads."""
@@ -67,7 +70,6 @@ class ThreadPool:
             return self._executor
 
     def forget_locks(self) -> None:
-        """In a forked child: the parent may have held the lock at the fork."""
         self._executor_lock = threading.Lock()
 
 

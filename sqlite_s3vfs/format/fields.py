@@ -54,10 +54,12 @@ class Record:
 
     def text(self) -> str:
         """Text."""
+        return text(self._next(), self._what)
+
+    def etag(self) -> str:
+        """An ETag: text, or the 16 bytes of one that is an MD5 digest in quotes."""
         value = self._next()
-        if not isinstance(value, str):
-            raise CorruptError(f"{self._what} is not text.")
-        return value
+        return f'"{value.hex()}"' if isinstance(value, bytes) else text(value, self._what)
 
     def rows(self) -> Sequence[object]:
         """A list."""
@@ -80,6 +82,13 @@ def binary(value: object, what: str, size: int | None = None) -> bytes:
     """``value`` as bytes, of exactly ``size`` where given."""
     if not isinstance(value, bytes) or (size is not None and len(value) != size):
         raise CorruptError(f"{what} is not bytes of the right size. size={size}")
+    return value
+
+
+def text(value: object, what: str) -> str:
+    """``value`` as text."""
+    if not isinstance(value, str):
+        raise CorruptError(f"{what} is not text.")
     return value
 
 

@@ -6,6 +6,7 @@ map of thousands of rows is decoded at every open.
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ _ROW_SIZE = 8 + 4 + 8 + 4 + 4
 _ROWS_MAX = 1 << 24
 _UINT32_MAX = (1 << 32) - 1
 _SEGMENT, _ANCESTOR = 0, 1
+_MD5_ETAG = re.compile(r'"([0-9a-f]{32})"')
 
 
 def encode_locators(locators: Mapping[int, Locator]) -> dict[str, object]:
@@ -170,7 +172,8 @@ def _column_bytes(code: str, column: list[int]) -> bytes:
 
 def _source_row(source: Source) -> list[object]:
     if isinstance(source, AncestorSource):
-        return [_ANCESTOR, source.etag]
+        digest = _MD5_ETAG.fullmatch(source.etag)
+        return [_ANCESTOR, bytes.fromhex(digest[1]) if digest else source.etag]
     name, first, blocks, home = source
     return [_SEGMENT, name.version, name.random, first, blocks, home]
 
@@ -178,7 +181,7 @@ def _source_row(source: Source) -> list[object]:
 def _source(row: object) -> Source:
     kind = Record(row, 2, "block map source")
     if kind.uint(_ANCESTOR) == _ANCESTOR:
-        return AncestorSource(kind.text())
+        return AncestorSource(kind.etag())
     record = Record(row, 6, "segment source")
     record.uint()
     name = ObjectName(record.uint(), record.binary(RANDOM_SIZE))

@@ -53,14 +53,16 @@ class TailEntry(NamedTuple):
 def encode_page(page: int, version: int, content: bytes, previous: bytes | None) -> TailEntry:
     """The smallest entry for a page; ``previous`` allows a patch."""
     best = TailEntry(page, version, Encoding.STORED, content)
-    compressed = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
+    compressed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content)
     if len(compressed) < len(best.content):
         best = TailEntry(page, version, Encoding.COMPRESSED, compressed)
     if previous:
         dictionary = zstandard.ZstdCompressionDict(
             previous, dict_type=zstandard.DICT_TYPE_RAWCONTENT
         )
-        patch = zstandard.ZstdCompressor(level=_LEVEL, dict_data=dictionary).compress(content)
+        patch = zstandard.ZstdCompressor(
+            level=_LEVEL, dict_data=dictionary, write_checksum=True
+        ).compress(content)
         if len(patch) < len(best.content):
             best = TailEntry(page, version, Encoding.PATCH, patch)
     return best

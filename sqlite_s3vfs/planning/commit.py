@@ -28,11 +28,16 @@ PreviousPage = Callable[[int], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a transaction did: the new size, and whole pages by number (from 1)."""
+    """What a transaction did: the new size, and whole pages by number (from 1).
+
+    Bytes of the base from ``base_limit`` on were cut off on the way: where ``pages`` does not hold
+    them they are zeros, even if the file grew again (invariant I3).
+    """
 
     page_size: int
     size: int
     pages: Mapping[int, bytes]
+    base_limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +60,27 @@ def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
     ``tail_page(page)`` gives a page that the base's tail holds, ``block_page(page)`` a page that is
     at hand from the base's blocks; None where there is none. They only make entries smaller.
     """
-    version = base.version + 1 if base else 1
     shrinks = base is not None and changes.size < base.size
-    entries = _tail_entries(base, changes, version, tail_page, block_page)
+    entries = _tail_entries(base, changes, block_size, tail_page, block_page)
     if entries is not None:
         return CommitPlan(entries, (), drops=shrinks)
-    pages = set(changes.pages)
-    if base is not None and base.page_size == changes.page_size:
-        small = len(pages) <= _TRY_PAGES_MAX
-        if small:                      # the tail is full: this commit empties it as well
-            pages.update(entry.page for entry in base.tail)
-    blocks = _blocks_of(pages, changes.page_size, block_size, changes.size)
     if base is not None and base.page_size != changes.page_size:
-        blocks = tuple(range(unit_count(changes.size, block_size)))
+        return CommitPlan((), tuple(range(unit_count(changes.size, block_size))), drops=True)
+    pages = set(changes.pages) | _regrown(base, changes)
+    if base is not None and len(changes.pages) <= _TRY_PAGES_MAX:
+        pages.update(entry.page for entry in base.tail)       # the tail is full: empty it as well
+    blocks = _blocks_of(pages, changes.page_size, block_size, changes.size)
     return CommitPlan((), blocks, drops=base is not None)
 
 
-def _tail_entries(base: Manifest | None, changes: Changes, version: int,
+def _tail_entries(base: Manifest | None, changes: Changes, block_size: int,
                   tail_page: PreviousPage, block_page: PreviousPage) -> tuple[TailEntry, ...] | None:
     """The entries, where they fit the limits."""
     if base is not None and base.size and base.page_size != changes.page_size:
         return None
-    if len(changes.pages) > _TRY_PAGES_MAX:
+    if len(changes.pages) > _TRY_PAGES_MAX or _regrown(base, changes):
         return None
+    version = base.version + 1 if base else 1
     room = TAIL_HARD_MAX - sum(entry.cost for entry in base.tail) if base else TAIL_HARD_MAX
     room = min(room, TAIL_COMMIT_MAX)
     entries = []
@@ -86,12 +89,22 @@ def _tail_entries(base: Manifest | None, changes: Changes, version: int,
         if previous is None and page != 1 and not is_interior_page(content, page):
             # Page 1 and interior pages are wanted at every open: they never depend on a block.
             previous = block_page(page)
+        if len(overlapping(page - 1, changes.page_size, block_size)) > 1:
+            # Its blocks may be rewritten one without the other: no version to patch would be left.
+            previous = None
         entry = encode_page(page, version, content, previous)
         room -= entry.cost
         if room < 0:
             return None
         entries.append(entry)
     return tuple(entries)
+
+
+def _regrown(base: Manifest | None, changes: Changes) -> set[int]:
+    """Pages of the base that were cut off and are there again."""
+    stop = min(base.size, changes.size) if base else 0
+    first = changes.base_limit // changes.page_size
+    return set(range(first + 1, unit_count(stop, changes.page_size) + 1))
 
 
 def _blocks_of(

@@ -13,7 +13,6 @@ import zstandard
 
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.envelope import decompress
-from sqlite_s3vfs.format.geometry import overlapping
 from sqlite_s3vfs.format.manifest import InteriorPage
 from sqlite_s3vfs.format.sqlite_header import is_interior_page
 
@@ -36,24 +35,23 @@ def carried_interior(
     kept: Iterable[InteriorPage],
     fresh: Iterable[InteriorPage],
     *,
-    rewritten_blocks: Set[int],
+    touched_pages: Set[int],
     page_size: int,
-    block_size: int,
     size: int,
 ) -> tuple[InteriorPage, ...]:
-    """The copies for the next manifest: old ones whose blocks stayed, and fresh ones, within budget."""
-    still = (
-        page
-        for page in kept
-        if rewritten_blocks.isdisjoint(overlapping(page.page - 1, page_size, block_size))
-    )
+    """The copies for the next manifest: old ones of untouched pages, and fresh ones, within budget.
+
+    ``touched_pages`` are those whose bytes in the blocks may differ from the base's.
+    """
+    still = (copy for copy in kept if copy.page not in touched_pages)
     chosen: dict[int, InteriorPage] = {}
     room = INTERIOR_MAX
     # Low page numbers first: roots are made before what grows below them.
-    for page in sorted(chain(fresh, still), key=lambda page: page.page):
-        if page.page * page_size <= size and page.page not in chosen and len(page.content) <= room:
-            chosen[page.page] = page
-            room -= len(page.content)
+    for copy in sorted(chain(fresh, still), key=lambda copy: copy.page):
+        fits = copy.page * page_size <= size and len(copy.content) <= room
+        if fits and copy.page not in chosen:
+            chosen[copy.page] = copy
+            room -= len(copy.content)
     return tuple(chosen.values())
 
 

@@ -65,7 +65,7 @@ def block_counts(segments: Sequence[Segment]) -> dict[ObjectName, int]:
 
 
 def build_segments(
-    builder: SegmentBuilder, contents: Iterable[tuple[int, bytes]]
+    builder: SegmentBuilder, contents: Iterable[tuple[int, bytes | memoryview]]
 ) -> Iterator[Segment]:
     """All segments for ``contents``, as they become full."""
     for block, content in contents:

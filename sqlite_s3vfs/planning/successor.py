@@ -50,6 +50,8 @@ class Prepared:
 
     ``written`` are this commit's own blocks; ``replaced`` the base's locators of every block that it
     writes, adopts, cuts or drops (holes absent); ``cut`` the shortened locator of the last block.
+    ``changed_pages`` are the pages that went into ``written``; ``interior`` copies of such.
+    ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
     ``anew`` says that nothing of the base's content is carried on (a whole database was written).
     """
 
@@ -61,12 +63,14 @@ class Prepared:
     written: Mapping[int, Locator] = field(default_factory=dict)
     replaced: Mapping[int, Locator] = field(default_factory=dict)
     cut: Mapping[int, Locator] = field(default_factory=dict)
+    changed_pages: frozenset[int] = frozenset()
     interior: tuple[InteriorPage, ...] = ()
     adoption: Adoption | None = None
     map_fold: MapFold | None = None
     history: ObjectName | None = None
     anew: bool = False
     condemned: Condemned | None = None
+    cleared: bytes = b""
     conditions_proven: bytes = b""
 
 
@@ -90,7 +94,7 @@ def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest
         dead=dead,
         died=(*_not_recorded(base, prepared), *fully_dead, *_died_pieces(base, prepared, version)),
         history=_history(base, prepared, commits),
-        condemned=prepared.condemned or base.condemned,
+        condemned=_condemned(base, prepared),
         conditions_proven=prepared.conditions_proven or base.conditions_proven,
     )
 
@@ -134,6 +138,13 @@ def _rewritten(prepared: Prepared) -> frozenset[int]:
     return adopted | frozenset(prepared.written)
 
 
+def _condemned(base: Manifest, prepared: Prepared) -> Condemned | None:
+    if base.condemned and base.condemned.batch_id == prepared.cleared:
+        return prepared.condemned
+    assert not (base.condemned and prepared.condemned), "one batch at a time"
+    return prepared.condemned or base.condemned
+
+
 def _kept_entries(
     base: Manifest, prepared: Prepared, rewritten: frozenset[int]
 ) -> Iterable[TailEntry]:
@@ -144,16 +155,12 @@ def _kept_entries(
     for entry in base.tail:
         if (entry.page - 1) * base.page_size >= prepared.size:
             continue
-        touched = [
-            block
-            for block in overlapping(entry.page - 1, base.page_size, base.block_size)
-            if block < count
-        ]
-        if all(
+        touched = [block for block in _blocks(base, entry) if block < count]
+        done = (
             block in rewritten and _merged(base, prepared, entry, block) for block in touched
-        ):
-            continue
-        yield entry
+        )
+        if not all(done):
+            yield entry
 
 
 def _merged(base: Manifest, prepared: Prepared, entry: TailEntry, block: int) -> bool:
@@ -168,10 +175,12 @@ def _commits(
     base: Manifest, prepared: Prepared, base_time_ms: int, tail: tuple[TailEntry, ...]
 ) -> tuple[Commit, ...]:
     """Recent commits with the base's time stamped (invariant I8), and the new one."""
+    new = Commit(base.version + 1, prepared.commit_id, 0, prepared.writer)
+    if not base.commits:
+        return (new,)
     newest = base.commits[-1]
     before = base.commits[-2].time_ms if len(base.commits) > 1 else 0
     stamped = newest._replace(time_ms=newest.time_ms or max(base_time_ms, before))
-    new = Commit(base.version + 1, prepared.commit_id, 0, prepared.writer)
     commits = (*base.commits[:-1], stamped, new)
     oldest_needed = min((entry.version for entry in tail), default=new.version)
     surplus = len(commits) - RECENT_COMMITS
@@ -183,17 +192,25 @@ def _interior(
     base: Manifest, prepared: Prepared, rewritten: frozenset[int]
 ) -> tuple[InteriorPage, ...]:
     same = not prepared.anew and base.page_size == prepared.page_size
+    merged = {entry.page for entry in base.tail if not rewritten.isdisjoint(_blocks(base, entry))}
     adoption = prepared.adoption
-    folded = adoption.fold.interior if adoption and adoption.blocks == set(adoption.fold.blocks) else ()
-    own = {page.page for page in prepared.interior}
+    folded = adoption.fold.interior if adoption else ()
     return carried_interior(
         base.interior if same else (),
-        (*prepared.interior, *(page for page in folded if same and page.page not in own)),
-        rewritten_blocks=rewritten | frozenset(prepared.cut),
+        (*prepared.interior, *(copy for copy in folded if _lies_in(base, copy, adoption))),
+        touched_pages=merged | prepared.changed_pages,
         page_size=prepared.page_size,
-        block_size=base.block_size,
         size=prepared.size,
     )
+
+
+def _lies_in(base: Manifest, copy: InteriorPage, adoption: Adoption | None) -> bool:
+    blocks = overlapping(copy.page - 1, base.page_size, base.block_size)
+    return adoption is not None and adoption.blocks.issuperset(blocks)
+
+
+def _blocks(base: Manifest, entry: TailEntry) -> range:
+    return overlapping(entry.page - 1, base.page_size, base.block_size)
 
 
 def _dead_blocks(

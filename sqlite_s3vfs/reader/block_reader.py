@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -58,18 +59,33 @@ class BlockReader:
                 lacking[block] = locator
             else:
                 found[block] = content
-        tasks = [partial(self._read_range, part, missing) for part in _ranges(lacking)]
-        tasks += [
-            partial(self._read_ancestor, block, locator, missing)
-            for block, locator in lacking.items()
-            if isinstance(locator.source, AncestorSource)
-        ]
+        tasks = self._tasks(lacking, missing, keep=True)
         read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
         for contents in read:
             found.update(contents)
         return found
 
-    def _read_range(self, part: _Range, missing: Missing) -> dict[int, bytes]:
+    def start(
+        self, wanted: Mapping[int, Locator], missing: Missing
+    ) -> list[Future[dict[int, bytes]]]:
+        """Start reading blocks by the fewest ranged GETs, past the cache."""
+        submit = self._engine.pool.submit
+        return [submit(task) for task in self._tasks(wanted, missing, keep=False)]
+
+    def _tasks(
+        self, wanted: Mapping[int, Locator], missing: Missing, *, keep: bool
+    ) -> list[Callable[[], dict[int, bytes]]]:
+        """One request each."""
+        tasks: list[Callable[[], dict[int, bytes]]] = [
+            partial(self._read_range, part, missing, keep=keep) for part in _ranges(wanted)
+        ]
+        return tasks + [
+            partial(self._read_ancestor, block, locator, missing, keep=keep)
+            for block, locator in wanted.items()
+            if isinstance(locator.source, AncestorSource)
+        ]
+
+    def _read_range(self, part: _Range, missing: Missing, *, keep: bool) -> dict[int, bytes]:
         key = self._keys.segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
@@ -83,10 +99,12 @@ class BlockReader:
                 content = decode_frame(frame, part.source.name.random, block)
             except CorruptError as error:
                 raise CorruptError(f"{error} key={key!r} offset={locator.offset}") from error
-            contents[block] = self._keep(block, locator, content)
+            contents[block] = self._checked(block, locator, content, keep=keep)
         return contents
 
-    def _read_ancestor(self, block: int, locator: Locator, missing: Missing) -> dict[int, bytes]:
+    def _read_ancestor(
+        self, block: int, locator: Locator, missing: Missing, *, keep: bool
+    ) -> dict[int, bytes]:
         assert isinstance(locator.source, AncestorSource), "an old block"
         key = self._keys.ancestor_block(block)
         try:
@@ -98,16 +116,17 @@ class BlockReader:
             ) from error
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        return {block: self._keep(block, locator, fetched.body)}
+        return {block: self._checked(block, locator, fetched.body, keep=keep)}
 
-    def _keep(self, block: int, locator: Locator, content: bytes) -> bytes:
+    def _checked(self, block: int, locator: Locator, content: bytes, *, keep: bool) -> bytes:
         if len(content) < locator.valid:
             raise CorruptError(
                 f"a block is shorter than its map says. block={block} "
                 f"size={len(content)} expected={locator.valid}"
             )
         valid = content[: locator.valid]
-        self._engine.blocks.put((self._keys.prefix, block, locator), valid, len(valid))
+        if keep:
+            self._engine.blocks.put((self._keys.prefix, block, locator), valid, len(valid))
         return valid
 
 

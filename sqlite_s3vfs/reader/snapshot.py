@@ -6,11 +6,12 @@ with it the pages of the tail that were decoded already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import Locator
-from sqlite_s3vfs.format.geometry import block_spans
+from sqlite_s3vfs.format.geometry import block_spans, unit_count
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.tail import TailEntry, decode_page
@@ -26,15 +27,23 @@ class Snapshot:
     """One version of a database, or the empty file that a database is before its first commit."""
 
     def __init__(
-        self, engine: Engine, keys: DatabaseKeys, manifest: Manifest | None, missing: Missing
+        self,
+        engine: Engine,
+        keys: DatabaseKeys,
+        manifest: Manifest | None,
+        missing: Missing,
+        *,
+        held: Mapping[int, bytes] | None = None,
     ) -> None:
+        """``held`` are contents of blocks that are kept as long as the snapshot lives."""
         self.manifest = manifest
         self.version = manifest.version if manifest else 0
         self.size = manifest.size if manifest else 0
         self.page_size = manifest.page_size if manifest else 0
         self._missing = missing
+        self._held = held or {}
         self._blocks = BlockReader(engine, keys)
-        self._block_size = manifest.block_size if manifest else engine.settings.block_size
+        self.block_size = manifest.block_size if manifest else engine.settings.block_size
         self._tail: dict[int, list[TailEntry]] = {}
         self._tail_pages: dict[int, bytes] = {}
         self._interior: dict[int, bytes] = {}
@@ -92,12 +101,16 @@ class Snapshot:
             self._tail_pages[page] = content
         return content
 
+    def remember(self, pages: Mapping[int, bytes]) -> None:
+        """Take over pages of the tail from the transaction that wrote them."""
+        self._tail_pages.update((page, pages[page]) for page in pages if page in self._tail)
+
     def page_at_hand(self, page: int) -> bytes | None:
         """A page as the blocks hold it, if that costs no request."""
         interior = self._interior_page(page)
         if interior is not None or self.manifest is None:
             return interior
-        spans = list(block_spans((page - 1) * self.page_size, self.page_size, self._block_size))
+        spans = list(block_spans((page - 1) * self.page_size, self.page_size, self.block_size))
         recent = self.manifest.blocks.recent
         parts = []
         for block, start, stop in spans:
@@ -107,6 +120,11 @@ class Snapshot:
                 return None
             parts.append(content[start:stop])
         return b"".join(parts)
+
+    @property
+    def block_count(self) -> int:
+        """Blocks of the file."""
+        return unit_count(self.size, self.block_size)
 
     def locators(self, blocks: Iterable[int]) -> dict[int, Locator]:
         """Where blocks lie, holes left out."""
@@ -120,6 +138,29 @@ class Snapshot:
     def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
         return self._blocks.fetch(self.locators(blocks), self.missing_object)
+
+    def start_fetch(self, blocks: Iterable[int]) -> list[Future[dict[int, bytes]]]:
+        """Start reading blocks past the cache; each future gives some of their contents."""
+        wanted = [block for block in blocks if block not in self._held]
+        return self._blocks.start(self.locators(wanted), self.missing_object)
+
+    def assemble(self, offset: int, size: int, contents: Mapping[int, bytes]) -> bytes:
+        """Bytes of the file from ``contents`` of all its blocks there (holes absent) and the tail.
+
+        ``offset`` is the start of a block, and ``size`` whole blocks or up to the end of the file.
+        """
+        file = bytearray(size)
+        for block, _, stop in block_spans(offset, size, self.block_size):
+            content = self._held.get(block, contents.get(block, b""))[:stop]
+            start = block * self.block_size - offset
+            file[start : start + len(content)] = content
+        for page in self._tail:
+            start = (page - 1) * self.page_size - offset
+            if -self.page_size < start < size:
+                content = self.tail_page(page) or b""
+                visible = content[max(0, -start) : size - start]
+                file[max(0, start) : max(0, start) + len(visible)] = visible
+        return bytes(file)
 
     def _joined(self, offset: int, size: int, ahead: SequentialReadAhead | None) -> bytes:
         if not self._tail:
@@ -146,12 +187,12 @@ class Snapshot:
     def _block_bytes(
         self, offset: int, size: int, ahead: SequentialReadAhead | None
     ) -> bytes | memoryview:
-        block, start = divmod(offset, self._block_size)
-        if start + size <= self._block_size:
+        block, start = divmod(offset, self.block_size)
+        if start + size <= self.block_size:
             return self._within_block(block, start, start + size, ahead)
         return b"".join(
             self._within_block(block, start, stop, ahead)
-            for block, start, stop in block_spans(offset, size, self._block_size)
+            for block, start, stop in block_spans(offset, size, self.block_size)
         )
 
     def _within_block(
@@ -163,6 +204,8 @@ class Snapshot:
         return content[start:stop].ljust(stop - start, b"\x00")     # a hole, or a cut block (I3)
 
     def _content(self, block: int, ahead: SequentialReadAhead | None) -> bytes:
+        if block in self._held:
+            return self._held[block]
         locator = self._map.locator(block)
         if locator is None:
             return b""
@@ -170,6 +213,5 @@ class Snapshot:
         if content is not None:
             return content
         wanted = ahead.wanted(block) if ahead else range(block, block + 1)
-        count = -(-self.size // self._block_size)
-        inside = [other for other in wanted if 0 <= other < count]
+        inside = [other for other in wanted if 0 <= other < self.block_count]
         return self.fetch(inside)[block]

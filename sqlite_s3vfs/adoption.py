@@ -1,0 +1,185 @@
+"""Databases of sqlite-s3vfs 0.0.x: read as they are, and adopted by their first commit.
+
+Invariant I10. Reading writes nothing: the listing gives the map (each old block with its ETag), the
+header the size, and a hot journal's original pages are laid over the blocks as if they were a tail.
+The first commit publishes that state as version 1 (in history) and itself as version 2. Old blocks
+stay where they are and are referenced until they are rewritten; only block 0 is copied into a
+segment, because it and the journal are then deleted: without block 0 a process that still runs the
+old release fails cleanly instead of writing over ours. Such processes must be stopped first; one in
+mid-transaction can still write over our objects, which is noticed by the ETags when they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import ConflictError, CorruptError
+from sqlite_s3vfs.format.ancestor import (
+    AncestorFile,
+    AncestorLayout,
+    assemble_journal,
+    describe_file,
+    read_layout,
+)
+from sqlite_s3vfs.format.blockmap import AncestorSource, BlockMap, Locator
+from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
+from sqlite_s3vfs.format.manifest import Commit, Condemned, Manifest
+from sqlite_s3vfs.format.rollback_journal import (
+    JournalPlayback,
+    parse_journal_header,
+    played_back,
+)
+from sqlite_s3vfs.format.segment import encode_frame, encode_segment
+from sqlite_s3vfs.format.tail import TailEntry, encode_page
+from sqlite_s3vfs.origin import Origin
+from sqlite_s3vfs.planning.segments import Segment, locators_of
+from sqlite_s3vfs.pool import run_all
+from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
+from sqlite_s3vfs.uploads import Uploads
+
+WRITER = "sqlite-s3vfs 0.0.x"
+_LAST_BLOCK_NAME = "9999999999"
+
+
+def find_layout(engine: Engine, keys: DatabaseKeys) -> AncestorLayout | None:
+    """The old layout's objects under the prefix; None where there are none. 1 LIST a 1 000 blocks."""
+    rows = []
+    prefix = f"{keys.prefix}/"
+    for row in engine.store.list(prefix):
+        if row.key.removeprefix(prefix) > _LAST_BLOCK_NAME:
+            break                                # digits sort before every name of our own layout
+        rows.append((row.key, row.size, row.etag))
+    if read_layout(keys.prefix, rows) is None:
+        return None
+    journal = engine.store.list(keys.ancestor_journal_prefix)
+    rows += [(row.key, row.size, row.etag) for row in journal]
+    return read_layout(keys.prefix, rows)
+
+
+def check_unchanged(engine: Engine, layout: AncestorLayout) -> None:
+    """Compare the listing once more, just before the first manifest is put.
+
+    Raises:
+        ConflictError: an old-release process has written since.
+    """
+    found = find_layout(engine, DatabaseKeys(layout.prefix))
+    if found is None or found.identity != layout.identity:
+        raise ConflictError(
+            "a process that still runs sqlite-s3vfs 0.0.x wrote to the database: stop it, then run "
+            f"the transaction again. prefix={layout.prefix!r}"
+        )
+
+
+def old_origin(engine: Engine, keys: DatabaseKeys, layout: AncestorLayout) -> tuple[Origin, bytes]:
+    """The state that old objects hold, as version 1 in memory, and the content of block 0.
+
+    Costs the GETs of the header and of the journal.
+
+    Raises:
+        CorruptError: no SQLite database, or objects of it are missing.
+    """
+    playback = _playback(engine, keys, layout)
+    heads = [(keys.ancestor_block(block.index), block.etag) for block in layout.header_blocks]
+    bodies = _fetch(engine, heads)
+    file = describe_file(layout, b"".join(bodies), playback=playback)
+    block_size = file.block_size_for(engine.settings.block_size)
+    if playback and playback.page_count == 0:
+        block_size = engine.settings.block_size
+    manifest = Manifest(
+        database_id=engine.ids.new_id() + engine.ids.new_id(),
+        page_size=file.page_size,
+        size=file.size,
+        block_size=block_size,
+        retention_seconds=engine.settings.retention_seconds,
+        version=1,
+        commits=(Commit(1, layout.identity[:8], 0, WRITER),),
+        blocks=BlockMap(recent=dict(_locators(file))),
+        tail=tuple(_restored(playback, file)),
+    )
+    return Origin(manifest, None, layout), bodies[0] if bodies else b""
+
+
+def settled_in_segments(
+    engine: Engine, keys: DatabaseKeys, origin: Origin, uploads: Uploads
+) -> tuple[Origin, Condemned | None]:
+    """The origin that the first commit on an old database builds on; any other as it is.
+
+    Block 0 is copied into a segment, and what has to go is condemned. 1 PUT.
+    """
+    if origin.layout is None:
+        return origin, None
+    recent = dict(origin.manifest.blocks.recent)
+    first = recent.get(0)
+    if first is not None and isinstance(first.source, AncestorSource):
+        (content,) = _fetch(engine, [(keys.ancestor_block(0), first.source.etag)])
+        name = ObjectName(1, engine.ids.new_id())
+        frame = encode_frame(name.random, 0, content[: first.valid])
+        data, placed = encode_segment(origin.manifest.database_id, name, [frame])
+        uploads.put(keys.segment(name), data)
+        recent.update(locators_of([Segment(name, data, tuple(placed))], 1))
+    manifest = replace(origin.manifest, blocks=replace(origin.manifest.blocks, recent=recent))
+    suffixes = [key.removeprefix(keys.prefix) for key in origin.layout.journal_keys]
+    condemned = Condemned(
+        engine.ids.new_id(), (keys.ancestor_block(0).removeprefix(keys.prefix), *suffixes)
+    )
+    return Origin(manifest, None, origin.layout), condemned
+
+
+def _playback(
+    engine: Engine, keys: DatabaseKeys, layout: AncestorLayout
+) -> JournalPlayback | None:
+    """What an unfinished transaction's journal restores; None where there is nothing to undo."""
+    if not layout.journal:
+        return None
+    wanted = zip(layout.journal_keys, layout.journal, strict=True)
+    bodies = _fetch(engine, [(key, block.etag) for key, block in wanted])
+    indexes = (block.index for block in layout.journal)
+    journal = assemble_journal(dict(zip(indexes, bodies, strict=True)))
+    header = parse_journal_header(journal, page_size=0)
+    playback = played_back(journal, page_size=header.page_size if header else 0)
+    if playback and playback.super_journal and not _exists(engine, playback.super_journal):
+        return None
+    return playback
+
+
+def _exists(engine: Engine, name: str) -> bool:
+    return any(True for _ in engine.store.list(f"{name}/", limit=1))
+
+
+def _fetch(engine: Engine, wanted: Iterable[tuple[str, str]]) -> list[bytes]:
+    return run_all(
+        engine.pool, [partial(_fetch_block, engine, key, etag) for key, etag in wanted]
+    )
+
+
+def _fetch_block(engine: Engine, key: str, etag: str) -> bytes:
+    try:
+        found = engine.store.get(key, if_match=etag)
+    except PreconditionFailedError as error:
+        raise _changed(key) from error
+    if not isinstance(found, Fetched):
+        raise _changed(key)
+    return found.body
+
+
+def _changed(key: str) -> CorruptError:
+    return CorruptError(
+        "an object of the old layout changed while it was read: stop the processes that still run "
+        f"sqlite-s3vfs 0.0.x. key={key!r}"
+    )
+
+
+def _locators(file: AncestorFile) -> Iterable[tuple[int, Locator]]:
+    for block in file.blocks:
+        if block.size:
+            yield block.index, Locator(AncestorSource(block.etag), 0, block.size, block.size)
+
+
+def _restored(playback: JournalPlayback | None, file: AncestorFile) -> Iterable[TailEntry]:
+    """The original pages of an unfinished transaction, as if version 1 had just written them."""
+    for page, content in sorted(playback.pages.items()) if playback else ():
+        if (page - 1) * file.page_size < file.size:
+            yield encode_page(page, 1, content, None)

@@ -1,0 +1,327 @@
+"""One commit: plan, upload, publish, in the one safe order.
+
+1. Plan (pure): do the pages ride in the tail, or are blocks written?
+2. Upload segments, map pieces and the base's history object, in parallel, under unique names.
+3. One conditional put of the manifest. That put is the commit.
+
+Whatever fails before 3 leaves the database as it was, and the uploads are removed. A refusal in 3 is
+settled first (``manifests``); maintenance alone makes the same commit be computed on the moved base.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sqlite_s3vfs.adoption import check_unchanged, settled_in_segments
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import CommitUnknownError, S3VFSError
+from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.geometry import overlapping, unit_count
+from sqlite_s3vfs.format.history import encode_history
+from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
+from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published
+from sqlite_s3vfs.origin import Origin
+from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
+from sqlite_s3vfs.planning.fold import Fold, adoptable
+from sqlite_s3vfs.planning.interior import gather_interior
+from sqlite_s3vfs.planning.mapfold import (
+    RECENT_MAX,
+    MapFold,
+    fold_map,
+    nodes_to_load,
+    pieces_to_load,
+)
+from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of
+from sqlite_s3vfs.planning.successor import Adoption, Prepared, next_map, successor
+from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.reader.map_reader import MapReader
+from sqlite_s3vfs.store.probe import probe_conditions
+from sqlite_s3vfs.uploads import Uploads, check_born
+
+_BATCH_BYTES = 8 << 20
+_REBASES_MAX = 100
+
+ReadBytes = Callable[[int, int], bytes | memoryview]
+PrepareContent = Callable[[Manifest, Snapshot, Prepared, Uploads], Prepared]
+"""Completes a skeleton to the commit of a whole new content, uploading what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be committed: on which origin, which pages, and how to read the new content.
+
+    ``cleared`` is a condemned batch that this process has seen deleted.
+    """
+
+    origin: Origin
+    snapshot: Snapshot
+    changes: Changes
+    read: ReadBytes
+    fold: Fold | None = None
+    cleared: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A commit that only lacks its manifest."""
+
+    origin: Origin
+    prepared: Prepared
+    uploads: Uploads
+
+    @property
+    def born_ms(self) -> int:
+        """Store time before the first upload of anything that the manifest is going to add."""
+        adoption = self.prepared.adoption
+        return min(self.uploads.born_ms, adoption.fold.born_ms if adoption else self.uploads.born_ms)
+
+
+class Committer:
+    """Commits to one database."""
+
+    def __init__(self, engine: Engine, keys: DatabaseKeys, manifests: ManifestStore) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._manifests = manifests
+
+    def prepare(self, work: Work) -> Ready:
+        """Plan and upload: everything but the manifest. Nobody can see it yet.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError, UnsafeStoreError, CorruptError: not committed,
+                and the uploads are removed.
+        """
+        return self._prepare(
+            work.origin,
+            work.cleared,
+            lambda origin, skeleton, uploads: self._upload(
+                replace(work, origin=origin), skeleton, uploads
+            ),
+        )
+
+    def prepare_content(
+        self, origin: Origin, snapshot: Snapshot, cleared: bytes, content: PrepareContent
+    ) -> Ready:
+        """Prepare a commit that replaces the whole content; likewise."""
+
+        def fill(origin: Origin, skeleton: Prepared, uploads: Uploads) -> Prepared:
+            base = origin.manifest
+            prepared = content(base, snapshot, skeleton, uploads)
+            map_fold = self._fold_map(base, prepared, snapshot, uploads)
+            history = self._keep_history(base, uploads) if base.version else None
+            return replace(prepared, map_fold=map_fold, history=history)
+
+        return self._prepare(origin, cleared, fill)
+
+    def _prepare(
+        self,
+        origin: Origin,
+        cleared: bytes,
+        fill: Callable[[Origin, Prepared, Uploads], Prepared],
+    ) -> Ready:
+        mark = self.prove_conditions(origin)
+        uploads = Uploads(self._engine)
+        try:
+            origin, condemned = settled_in_segments(self._engine, self._keys, origin, uploads)
+            skeleton = Prepared(
+                commit_id=self._engine.ids.new_id(),
+                writer=self._engine.writer,
+                page_size=origin.manifest.page_size,
+                size=origin.manifest.size,
+                cleared=cleared,
+                condemned=condemned,
+                conditions_proven=mark,
+            )
+            prepared = fill(origin, skeleton, uploads)
+            uploads.finish()
+        except BaseException:
+            uploads.abandon()
+            raise
+        return Ready(origin, prepared, uploads)
+
+    def publish(self, ready: Ready) -> Published:
+        """Put the manifest; on a base that maintenance moved, compute it once more and put that.
+
+        Raises:
+            ConflictError, AccessDeniedError: not committed, and the uploads are removed.
+            CommitUnknownError: it may have been committed; nothing is removed.
+        """
+        try:
+            return self._publish(ready)
+        except CommitUnknownError:
+            raise
+        except S3VFSError:
+            ready.uploads.abandon()
+            raise
+
+    def _publish(self, ready: Ready) -> Published:
+        origin = ready.origin
+        for _ in range(_REBASES_MAX):
+            check_born(origin.manifest, ready.born_ms)
+            if origin.layout:
+                check_unchanged(self._engine, origin.layout)
+            time_ms = origin.head.time_ms if origin.head else 0
+            manifest = successor(origin.manifest, ready.prepared, time_ms)
+            try:
+                return self._manifests.publish(origin.head, manifest)
+            except BaseMovedError as error:
+                origin = Origin(error.head.manifest, error.head)
+        raise CommitUnknownError(f"the manifest never stood still. key={self._keys.manifest!r}")
+
+    def prove_conditions(self, origin: Origin) -> bytes:
+        """The mark of this store, once it is known to honour conditions; probes where it is not.
+
+        Raises:
+            UnsafeStoreError: the store ignores conditions.
+        """
+        engine = self._engine
+        mark = hashlib.blake2b(engine.store.identity.encode(), digest_size=16).digest()
+        if engine.settings.locking == "none" or origin.manifest.conditions_proven == mark:
+            return origin.manifest.conditions_proven
+        if not engine.conditions_proven:
+            name = ObjectName(0, engine.ids.new_id())
+            probe_conditions(engine.store, self._keys.probe(name), engine.ids)
+            engine.conditions_proven = True
+        return mark
+
+    def _upload(self, work: Work, prepared: Prepared, uploads: Uploads) -> Prepared:
+        base, snapshot = work.origin.manifest, work.snapshot
+        plan = plan_commit(
+            base if base.version else None,
+            work.changes,
+            block_size=base.block_size,
+            tail_page=snapshot.tail_page,
+            block_page=snapshot.page_at_hand,
+        )
+        prepared = replace(
+            prepared,
+            page_size=work.changes.page_size,
+            size=work.changes.size,
+            entries=plan.entries,
+            adoption=_adoption(base, plan, work),
+        )
+        if plan.blocks:
+            prepared = replace(
+                prepared,
+                written=self._write_blocks(work, plan.blocks, uploads),
+                changed_pages=frozenset(work.changes.pages),
+                interior=_interior(work, frozenset(plan.blocks)),
+            )
+        prepared = _with_replaced(work, prepared)
+        map_fold = self._fold_map(base, prepared, snapshot, uploads)
+        keeps = base.version and (plan.drops or map_fold or work.origin.layout)
+        history = self._keep_history(base, uploads) if keeps else None
+        return replace(prepared, map_fold=map_fold, history=history)
+
+    def _write_blocks(
+        self, work: Work, blocks: Sequence[int], uploads: Uploads
+    ) -> dict[int, Locator]:
+        base = work.origin.manifest
+        version = base.version + 1
+        builder = SegmentBuilder(
+            base.database_id,
+            self._engine.settings.segment_size,
+            lambda: ObjectName(version, self._engine.ids.new_id()),
+        )
+        found: dict[int, Locator] = {}
+        for segment in build_segments(builder, _block_contents(work, blocks)):
+            uploads.put(self._keys.segment(segment.name), segment.data)
+            found.update(locators_of([segment], version))
+        return found
+
+    def _fold_map(
+        self, base: Manifest, prepared: Prepared, snapshot: Snapshot, uploads: Uploads
+    ) -> MapFold | None:
+        """Move the map's recent part into pieces where the manifest would grow too large."""
+        blocks = next_map(base, prepared)
+        if len(blocks.recent) <= RECENT_MAX:
+            return None
+        engine = self._engine
+        reader = MapReader(engine, self._keys, base.database_id, blocks, snapshot.missing_object)
+        version = base.version + 1
+        map_fold = fold_map(
+            base.database_id,
+            blocks,
+            reader.load_pieces(pieces_to_load(blocks)),
+            reader.load_nodes(nodes_to_load(blocks)),
+            lambda: ObjectName(version, engine.ids.new_id()),
+        )
+        for name, body in map_fold.objects:
+            uploads.put(self._keys.map_piece(name), body)
+        return map_fold
+
+    def _keep_history(self, base: Manifest, uploads: Uploads) -> ObjectName:
+        """Keep the base readable after it is replaced (invariant I4). 1 PUT, in parallel."""
+        name = ObjectName(base.version, self._engine.ids.new_id())
+        uploads.put(self._keys.history(name), encode_history(base, name))
+        return name
+
+
+def _adoption(base: Manifest, plan: CommitPlan, work: Work) -> Adoption | None:
+    """The blocks of a finished fold that this commit takes along."""
+    fold, changes = work.fold, work.changes
+    if fold is None or changes.page_size != base.page_size or changes.size < base.size:
+        return None
+    if changes.base_limit < base.size:
+        return None
+    locators = work.snapshot.locators(block for block in fold.blocks if block < base.block_count)
+    blocks = adoptable(base, locators, fold) - set(plan.blocks)
+    return Adoption(fold, blocks) if blocks else None
+
+
+def _with_replaced(work: Work, prepared: Prepared) -> Prepared:
+    """Add the base's locators that this commit replaces, drops or cuts."""
+    base, size = work.origin.manifest, prepared.size
+    count = unit_count(size, base.block_size)
+    cut = {}
+    last, inside = divmod(size, base.block_size)
+    if size < base.size and inside and last not in prepared.written:
+        cut = {
+            block: locator._replace(valid=inside)
+            for block, locator in _locators(work, [last]).items()
+            if locator.valid > inside
+        }
+    adopted = prepared.adoption.blocks if prepared.adoption else frozenset()
+    dropped = range(count, base.block_count)
+    touched = [*prepared.written, *adopted, *dropped]
+    replaced = _locators(work, (block for block in touched if block < base.block_count))
+    return replace(prepared, cut=cut, replaced=replaced)
+
+
+def _locators(work: Work, blocks: Iterable[int]) -> dict[int, Locator]:
+    """The base's locators; those that an adoption has just moved come from its manifest."""
+    found = work.snapshot.locators(blocks)
+    recent = work.origin.manifest.blocks.recent
+    return {block: recent.get(block, locator) for block, locator in found.items()}
+
+
+def _block_contents(work: Work, blocks: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """The new content of blocks; what is needed of old ones is read side by side, batch by batch."""
+    block_size = work.origin.manifest.block_size
+    page_size, pages, size = work.changes.page_size, work.changes.pages, work.changes.size
+    batch = max(1, _BATCH_BYTES // block_size)
+    for start in range(0, len(blocks), batch):
+        part = blocks[start : start + batch]
+        work.snapshot.fetch(
+            block
+            for block in part
+            if any(page + 1 not in pages for page in overlapping(block, block_size, page_size))
+        )
+        for block in part:
+            offset = block * block_size
+            yield block, bytes(work.read(offset, min(block_size, size - offset)))
+
+
+def _interior(work: Work, written: frozenset[int]) -> tuple[InteriorPage, ...]:
+    """Copies of the interior pages that went from the transaction or the tail into written blocks."""
+    base, page_size = work.origin.manifest, work.changes.page_size
+    pages = dict(work.changes.pages)
+    for entry in base.tail if base.page_size == page_size else ():
+        blocks = overlapping(entry.page - 1, page_size, base.block_size)
+        content = work.snapshot.tail_page(entry.page)
+        if content is not None and entry.page not in pages and written.issuperset(blocks):
+            pages[entry.page] = content
+    return gather_interior(pages)

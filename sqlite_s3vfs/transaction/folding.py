@@ -1,0 +1,181 @@
+"""Folding: the tail's pages are moved into blocks in the background; a later commit adopts the result.
+
+A fold is cut from one snapshot, uploads a segment and that snapshot's history object, and publishes
+nothing. The next commits of this process offer it to the planner, which takes along each block that
+is still exactly what the fold read (invariant I2). A fold of which nothing can be adopted any more is
+dropped, and its objects are removed if no manifest was ever sent that refers to them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import S3VFSError
+from sqlite_s3vfs.format.geometry import overlapping
+from sqlite_s3vfs.format.history import encode_history
+from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
+from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX
+from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
+from sqlite_s3vfs.planning.interior import gather_interior
+from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments
+from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.uploads import Uploads
+
+COMMITS_BEFORE_FOLDING = 3
+"""A process that makes fewer commits leaves the tail to others, and no garbage."""
+
+_log = logging.getLogger(__name__)
+
+
+class Folding:
+    """At most one fold of one database in this process: under way, or waiting to be adopted."""
+
+    def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._state_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ready: tuple[Fold, Uploads] | None = None
+        self._sent = False
+        self._commits = 0
+
+    def offer(self) -> Fold | None:
+        """The fold that waits to be adopted, if any."""
+        with self._state_lock:
+            return self._ready[0] if self._ready else None
+
+    def sent(self) -> None:
+        """A manifest that refers to the waiting fold is about to be sent: never remove its objects."""
+        with self._state_lock:
+            self._sent = True
+
+    def refused(self) -> None:
+        """That manifest is known not to have been accepted."""
+        with self._state_lock:
+            self._sent = False
+
+    def after_commit(self, snapshot: Snapshot) -> None:
+        """Drop a fold that is adopted or outdated; start one where the tail has become long."""
+        manifest = snapshot.manifest
+        assert manifest is not None, "a committed snapshot has a manifest"
+        self._drop_if_useless(manifest, snapshot)
+        cost = sum(entry.cost for entry in manifest.tail)
+        with self._state_lock:
+            self._commits += 1
+            idle = self._thread is None and self._ready is None
+            if not idle or self._commits < COMMITS_BEFORE_FOLDING or cost <= TAIL_SOFT_MAX:
+                return
+            self._thread = threading.Thread(
+                target=self._run, args=(snapshot,), name="s3vfs-fold", daemon=True
+            )
+            thread = self._thread
+        try:
+            thread.start()
+        except RuntimeError:                      # the interpreter is shutting down: no fold
+            self._thread = None
+
+    def fold(self, snapshot: Snapshot) -> None:
+        """Fold the snapshot's tail now, in this thread. Segment and history: 2 PUTs or more.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError: nothing is left behind.
+        """
+        uploads = Uploads(self._engine)
+        try:
+            fold = prepare_fold(self._engine, self._keys, snapshot, uploads)
+            uploads.finish()
+        except BaseException:
+            uploads.abandon()
+            raise
+        with self._state_lock:
+            self._ready, self._sent = (fold, uploads), False
+
+    def close(self) -> None:
+        """Wait for a fold that is under way, and remove what nobody will adopt."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self._drop()
+
+    def _run(self, snapshot: Snapshot) -> None:
+        try:
+            self.fold(snapshot)
+        except S3VFSError:
+            _log.warning("a fold failed; a later commit starts another one", exc_info=True)
+        finally:
+            with self._state_lock:
+                self._thread = None
+
+    def _drop_if_useless(self, manifest: Manifest, snapshot: Snapshot) -> None:
+        fold = self.offer()
+        if fold is None:
+            return
+        inside = [block for block in fold.blocks if block < manifest.block_count]
+        if not adoptable(manifest, snapshot.locators(inside), fold):
+            self._drop()
+
+    def _drop(self) -> None:
+        with self._state_lock:
+            ready, self._ready = self._ready, None
+            unused = ready is not None and not self._sent
+        if ready is not None and unused:
+            ready[1].abandon()
+
+
+def prepare_fold(
+    engine: Engine, keys: DatabaseKeys, snapshot: Snapshot, uploads: Uploads
+) -> Fold:
+    """Write the blocks that the tail touches, and the history object of the snapshot, as uploads."""
+    base = snapshot.manifest
+    assert base is not None, "a fold has a tail"
+    blocks = blocks_to_fold(base)
+    locators = snapshot.locators(blocks)
+    builder = SegmentBuilder(
+        base.database_id,
+        engine.settings.segment_size,
+        lambda: ObjectName(base.version + 1, engine.ids.new_id()),
+    )
+    folded, counts = {}, {}
+    for segment in build_segments(builder, _contents(snapshot, base, blocks)):
+        uploads.put(keys.segment(segment.name), segment.data)
+        counts[segment.name] = len(segment.placed)
+        for placed in segment.placed:
+            folded[placed.block] = FoldedBlock(
+                locators.get(placed.block), merged_entries(base, placed.block), segment.name, placed
+            )
+    history = ObjectName(base.version, engine.ids.new_id())
+    uploads.put(keys.history(history), encode_history(base, history))
+    return Fold(
+        version=base.version,
+        blocks=folded,
+        segments=counts,
+        interior=gather_interior(_folded_pages(snapshot, base, frozenset(blocks))),
+        history=history,
+        born_ms=uploads.born_ms,
+    )
+
+
+def _contents(
+    snapshot: Snapshot, base: Manifest, blocks: tuple[int, ...]
+) -> Iterator[tuple[int, bytes]]:
+    snapshot.fetch(blocks)
+    for block in blocks:
+        offset = block * base.block_size
+        yield block, bytes(snapshot.read(offset, min(base.block_size, base.size - offset)))
+
+
+def _folded_pages(
+    snapshot: Snapshot, base: Manifest, blocks: frozenset[int]
+) -> dict[int, bytes]:
+    """The tail's pages that lie in the folded blocks altogether."""
+    pages = {}
+    for page in {entry.page for entry in base.tail}:
+        content = snapshot.tail_page(page)
+        inside = blocks.issuperset(overlapping(page - 1, base.page_size, base.block_size))
+        if content is not None and inside:
+            pages[page] = content
+    return pages

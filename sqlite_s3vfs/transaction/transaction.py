@@ -1,0 +1,148 @@
+"""The face of a write transaction: read, write, truncate, commit.
+
+Belongs to one connection. Nothing that it does before ``commit`` can be seen by anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sqlite_s3vfs.errors import ConflictError
+from sqlite_s3vfs.format.geometry import overlapping
+from sqlite_s3vfs.format.sqlite_header import CHANGE_COUNTER, SQLiteHeader, parse_header
+from sqlite_s3vfs.planning.commit import Changes
+from sqlite_s3vfs.planning.overlay import Overlay
+from sqlite_s3vfs.reader import Snapshot
+
+_NEW_PAGE_SIZE = 4096
+
+
+class Publisher(Protocol):
+    """What a transaction needs of its database."""
+
+    def publish(self, base: Snapshot, changes: Changes, read: Callable[[int, int], bytes],
+                on_published: Callable[[Snapshot], None]) -> None:
+        """Commit ``changes``; ``on_published`` is called with the new snapshot as soon as it is in."""
+
+    def check_newest(self, base: Snapshot) -> None:
+        """Raise ``ConflictError`` where ``base`` is not the newest version any more."""
+
+    def release(self, holder: object) -> None:
+        """Give the process's write lock back."""
+
+
+class Transaction:
+    """Changes on top of ``base``."""
+
+    def __init__(self, publisher: Publisher, base: Snapshot) -> None:
+        self.base = base
+        self.committed: Snapshot | None = None
+        """The new snapshot once the commit is published, even if an interrupt was raised after it."""
+        self._publisher = publisher
+        self._overlay = Overlay(base.page_size or _NEW_PAGE_SIZE, base.size, base.read)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file as it is now."""
+        return self._overlay.size
+
+    @property
+    def changed(self) -> bool:
+        """Whether something was written or truncated."""
+        return self._overlay.changed
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the file with the transaction's changes; fewer only at its end."""
+        return self._overlay.read(offset, size)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put ``data`` at ``offset``. Nobody else sees it. 0 requests for a whole page."""
+        self._overlay.write(offset, data)
+
+    def truncate(self, size: int) -> None:
+        """Set the size of the file."""
+        self._overlay.truncate(size)
+
+    def change_counter_moved(self) -> bool:
+        """Whether page 1 was written with another change counter than the base's.
+
+        When SQLite asks to sync, that tells a commit from the rollback of a transaction that had
+        already written pages; "something differs from the base" would not.
+        """
+        page_1 = self._overlay.unit(0)
+        if page_1 is None:
+            return False
+        return page_1[CHANGE_COUNTER] != bytes(self.base.read(0, 100))[CHANGE_COUNTER]
+
+    def header_size(self) -> int:
+        """The size that the header of page 1 tells: the final one, before SQLite truncates to it."""
+        header = self._header()
+        return header.size if header and header.page_count else self.size
+
+    def check_head(self) -> None:
+        """Ask whether the base is still the newest version. 1 conditional GET.
+
+        Raises:
+            ConflictError: it is not.
+        """
+        self._publisher.check_newest(self.base)
+
+    def commit(self, size: int) -> Snapshot:
+        """Publish the file, cut or grown to ``size`` bytes, as the next version.
+
+        Others see all of it or nothing. 1 PUT for a small transaction; segments and history in
+        parallel and then 1 PUT for a large one. An interrupt is raised after the outcome is known.
+
+        Raises:
+            ConflictError: another writer was first; not committed.
+            StoreUnavailableError: not committed; the call may be repeated.
+            CommitUnknownError: nothing tells; it may have been committed.
+            AccessDeniedError, UnsafeStoreError, CorruptError: not committed.
+        """
+        if self.committed is not None:
+            raise ConflictError("the transaction was committed already: begin another one.")
+        if size != self._overlay.size:
+            self._overlay.truncate(size)
+        changes = Changes(
+            page_size=self._page_size(),
+            size=size,
+            pages={index + 1: unit for index, unit in self._pages()},
+            base_limit=self._overlay.base_limit,
+        )
+        self._publisher.publish(self.base, changes, self._overlay.read, self._set_committed)
+        assert self.committed is not None, "publish returned"
+        return self.committed
+
+    def close(self) -> None:
+        """Drop what is not committed and release the write lock. Idempotent; never raises."""
+        self._publisher.release(self)
+
+    def _set_committed(self, snapshot: Snapshot) -> None:
+        self.committed = snapshot
+
+    def _header(self) -> SQLiteHeader | None:
+        return parse_header(self._overlay.read(0, 100))
+
+    def _page_size(self) -> int:
+        header = self._header()
+        return header.page_size if header else self._overlay.unit_size
+
+    def _pages(self) -> list[tuple[int, bytes]]:
+        """The written pages in units of the file's page size."""
+        overlay, page_size = self._overlay, self._page_size()
+        if overlay.unit_size == page_size:
+            return list(overlay.units())
+        touched = sorted(
+            {
+                page
+                for index, _ in overlay.units()
+                for page in overlapping(index, overlay.unit_size, page_size)
+            }
+        )
+        size = overlay.size
+        return [
+            (page, overlay.read(page * page_size, page_size).ljust(page_size, b"\x00"))
+            for page in touched
+            if page * page_size < size
+        ]

@@ -1,0 +1,106 @@
+"""A version as the plain SQLite file: many requests under way, bytes in order, memory bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
+
+from sqlite_s3vfs.database import Database
+from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
+from sqlite_s3vfs.reader import Snapshot
+
+PART_SIZE = 4 << 20
+"""Bytes of the database that one ranged GET, or a few of them, bring."""
+PARTS_AHEAD = 8
+"""Parts under way or waiting to be consumed."""
+
+_Contents = Mapping[int, bytes]
+
+
+def serialize_iter(
+    database: Database, *, on_progress: OnProgress = no_progress
+) -> Iterator[bytes]:
+    """The newest version as the plain SQLite file, in non-empty chunks of up to about 4 MiB.
+
+    One version throughout, whatever is committed meanwhile; a database that does not exist gives no
+    chunk. One conditional GET, then about one ranged GET for 4 MiB, several at once; what is read
+    does not push anything out of the cache.
+
+    Raises:
+        CorruptError, StoreUnavailableError, …: while iterating, where reading fails.
+    """
+    snapshot = database.snapshot()
+    if not snapshot.size:
+        return
+    done = 0
+    for offset, contents in _parts(snapshot):
+        size = min(_part_size(snapshot), snapshot.size - offset)
+        chunk = snapshot.assemble(offset, size, contents)
+        done += size
+        on_progress(Progress("serialize", done, snapshot.size))
+        yield chunk
+
+
+class SerializedFile:
+    """A readable file-like object over chunks, as boto3's ``upload_fileobj`` takes it."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to ``size`` bytes (all that are left where it is negative or None); empty at the end."""
+        wanted = None if size is None or size < 0 else size
+        parts = []
+        while wanted is None or wanted > 0:
+            if not self._rest:
+                self._rest = memoryview(next(self._chunks, b""))
+                if not self._rest:
+                    break
+            part = self._rest[:wanted]
+            self._rest = self._rest[len(part) :]
+            parts.append(part)
+            if wanted is not None:
+                wanted -= len(part)
+        return b"".join(parts)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+
+def serialize_fileobj(
+    database: Database, *, on_progress: OnProgress = no_progress
+) -> SerializedFile:
+    """``serialize_iter`` as a file-like object with ``read``."""
+    return SerializedFile(serialize_iter(database, on_progress=on_progress))
+
+
+def _part_size(snapshot: Snapshot) -> int:
+    return max(1, PART_SIZE // snapshot.block_size) * snapshot.block_size
+
+
+def _parts(snapshot: Snapshot) -> Iterator[tuple[int, _Contents]]:
+    """Offset and block contents of each part, in order, with ``PARTS_AHEAD`` parts under way."""
+    started: deque[tuple[int, list[Future[dict[int, bytes]]]]] = deque()
+    part_size = _part_size(snapshot)
+    blocks = part_size // snapshot.block_size
+    try:
+        for offset in range(0, snapshot.size, part_size):
+            first = offset // snapshot.block_size
+            wanted = range(first, min(first + blocks, snapshot.block_count))
+            started.append((offset, snapshot.start_fetch(wanted)))
+            if len(started) >= PARTS_AHEAD:
+                yield _finished(*started.popleft())
+        while started:
+            yield _finished(*started.popleft())
+    finally:
+        wait([future for _, futures in started for future in futures])
+
+
+def _finished(offset: int, futures: list[Future[dict[int, bytes]]]) -> tuple[int, _Contents]:
+    contents: dict[int, bytes] = {}
+    for future in futures:
+        contents.update(future.result())
+    return offset, contents

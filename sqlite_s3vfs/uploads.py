@@ -1,0 +1,111 @@
+"""Objects uploaded under names that nobody else can pick, before a manifest refers to them.
+
+Nobody can see them until then. Whoever uploads them either publishes, or removes them again where it
+is certain that no manifest refers to them (design: never after "commit unknown").
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from concurrent.futures import Future, wait
+from functools import partial
+
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import ConflictError, S3VFSError, StoreUnavailableError
+from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.store.port import ConflictingRequestError, PreconditionFailedError
+
+FLOOR_MARGIN_MS = 60_000
+_ATTEMPTS_MAX = 5
+_PAUSE_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Uploads:
+    """The objects of one commit or fold."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._keys: list[str] = []
+        self._started: deque[Future[None]] = deque()
+        self.born_ms = int(engine.store.last_date * 1000)
+        """Store time of the last answer before the first upload: when these objects count as born."""
+
+    def create(self, key: str, body: bytes) -> None:
+        """Upload here and now, from a thread of the pool. 1 PUT.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError: the upload failed; it may be there.
+        """
+        self._keys.append(key)
+        self._create(key, body)
+
+    def put(self, key: str, body: bytes) -> None:
+        """Start an upload; waits while as many are under way as there are threads. 1 PUT.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError: an earlier upload failed.
+        """
+        while len(self._started) >= 2 * self._engine.pool.size:
+            self._started.popleft().result()
+        self._keys.append(key)
+        self._started.append(self._engine.pool.submit(partial(self._create, key, body)))
+
+    def finish(self) -> None:
+        """Wait until every upload has been answered.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError: some upload failed.
+        """
+        wait(self._started)
+        while self._started:
+            self._started.popleft().result()
+
+    def abandon(self) -> None:
+        """Remove what was uploaded. Only where no manifest refers to it and no put of one is open.
+
+        What cannot be removed is logged and left to collection.
+        """
+        wait(self._started)
+        self._started.clear()
+        keys, self._keys = self._keys, []
+        if keys:
+            remove_unreferenced(self._engine, keys)
+
+    def _create(self, key: str, body: bytes) -> None:
+        for attempt in range(_ATTEMPTS_MAX):
+            try:
+                self._engine.store.put(key, body, if_absent=True)
+            except PreconditionFailedError:
+                return                # the name is ours alone: an earlier attempt was carried out
+            except ConflictingRequestError as error:
+                if attempt + 1 == _ATTEMPTS_MAX:
+                    raise StoreUnavailableError(
+                        f"an upload was refused again and again. key={key!r}"
+                    ) from error
+                self._engine.clock.sleep(_PAUSE_SECONDS * 2**attempt)
+            else:
+                return
+
+
+def check_born(base: Manifest, born_ms: int) -> None:
+    """Refuse to refer to objects that a collection may have deleted already (invariant I6).
+
+    Raises:
+        ConflictError: the process was stalled for so long that its uploads are not safe any more.
+    """
+    if base.floor_ms and born_ms <= base.floor_ms + FLOOR_MARGIN_MS:
+        raise ConflictError(
+            "this writer was stalled while the bucket was cleaned: run the transaction again. "
+            f"uploaded_ms={born_ms} floor_ms={base.floor_ms}"
+        )
+
+
+def remove_unreferenced(engine: Engine, keys: list[str]) -> None:
+    """Delete garbage of our own making; a failure is logged, and collection finds the rest."""
+    try:
+        engine.store.delete(keys)
+    except S3VFSError:
+        _log.warning("unused objects could not be removed. first=%r count=%d", keys[0], len(keys))

@@ -1,0 +1,77 @@
+"""From what users hold (a boto3 bucket, a URL) to databases: the only place that joins the parts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote, urlsplit
+
+from sqlite_s3vfs.database import Database
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import InvalidArgumentError
+from sqlite_s3vfs.store.directory import DirectoryObjectStore
+from sqlite_s3vfs.store.memory import MemoryObjectStore
+from sqlite_s3vfs.store.port import ObjectStore
+from sqlite_s3vfs.store.s3 import S3ObjectStore, bucket_from_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.service_resource import Bucket
+
+__all__ = ["Database", "Engine", "open_database", "store_for", "store_from_url"]
+
+_memories_lock = threading.Lock()
+_memories: dict[str, MemoryObjectStore] = {}
+
+
+def open_database(engine: Engine, prefix: str) -> Database:
+    """The database under ``prefix``, existing or not. 0 requests.
+
+    Raises:
+        InvalidArgumentError: ``prefix`` cannot name a database.
+    """
+    return Database(engine, prefix)
+
+
+def store_for(
+    bucket: Bucket | ObjectStore, extra_args: Mapping[str, str] | None = None
+) -> ObjectStore:
+    """The store behind a boto3 ``Bucket``; a store is given back as it is.
+
+    Raises:
+        InvalidArgumentError: neither a bucket nor a store, or arguments that a store cannot take.
+    """
+    if hasattr(bucket, "meta") and hasattr(bucket, "objects"):
+        return S3ObjectStore(cast("Bucket", bucket), extra_args)
+    if not (hasattr(bucket, "get") and hasattr(bucket, "identity")):
+        raise InvalidArgumentError(
+            "a boto3 Bucket is needed: boto3.resource('s3').Bucket('name'). "
+            f"given={type(bucket).__name__}"
+        )
+    if extra_args:
+        raise InvalidArgumentError("extra_args are for S3 buckets only.")
+    return cast(ObjectStore, bucket)
+
+
+def store_from_url(url: str) -> tuple[ObjectStore, str]:
+    """Store and key prefix of ``s3://bucket/key``, ``file:///directory/name`` or ``memory:name``.
+
+    S3 takes credentials, region and endpoint from where the AWS tools take them. In a ``file`` URL
+    the last element is the database and the rest the directory. ``memory:`` lives with the process.
+
+    Raises:
+        InvalidArgumentError: another kind of URL, or a part of it is missing.
+    """
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.scheme == "s3" and parts.netloc and path.strip("/"):
+        return S3ObjectStore(bucket_from_environment(parts.netloc)), path.removeprefix("/")
+    if parts.scheme == "file" and not parts.netloc and "/" in path.strip("/"):
+        directory, _, name = path.rpartition("/")
+        return DirectoryObjectStore(directory), name
+    if parts.scheme == "memory" and not parts.netloc and path:
+        with _memories_lock:
+            return _memories.setdefault("", MemoryObjectStore()), path
+    raise InvalidArgumentError(
+        "use s3://bucket/key, file:///directory/name or memory:name. " f"url={url!r}"
+    )
