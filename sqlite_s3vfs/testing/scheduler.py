@@ -10,8 +10,8 @@ Nothing runs side by side. Rules, without which an exploration means nothing:
   the events of a history, ``touch`` for anything else. Results that only ``Scenario.check`` reads
   need no report.
 * Time stands still: stores and engines have clocks of their own that the others do not move.
-* Store calls come from the actor's own thread; an engine gets a pool that works inline. A call from
-  another thread raises ``ForeignThreadError``.
+* Store calls come from the thread of the actor whose turn it is; an engine gets a pool that works
+  inline. A call from another thread raises ``ForeignThreadError``.
 * An actor never waits for another except through the store. One that blocks all the same raises
   ``ActorStuckError`` after a while, rather than hanging the test.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from sqlite_s3vfs.store.port import (
@@ -104,6 +105,7 @@ class World:
         self._stuck_seconds = stuck_seconds
         self._actors: dict[str, _Actor] = {}
         self._running: _Actor | None = None
+        self._ended = False
 
     def hear(self, event: Event) -> None:
         """Take note of an event that the running actor wrote into a history (``HistoryRecorder``)."""
@@ -117,13 +119,14 @@ class World:
 
     def pause(self) -> None:
         """Let the others go on here, in an actor whose next operation may need no store call."""
-        if self._running is not None:
-            self._running.wait_for_turn(None)
+        if not self._ended:
+            self._actor_of(None).wait_for_turn(None)
 
     def begin(self, scenario: Scenario) -> None:
         """Put the actors in place; none has run yet."""
+        store = _ScheduledStore(scenario.store, self)
         for name, body in scenario.actors.items():
-            self._actors[name] = _Actor(name, body, scenario.store)
+            self._actors[name] = _Actor(name, partial(body, store))
 
     @property
     def runnable(self) -> tuple[str, ...]:
@@ -147,32 +150,49 @@ class World:
             raise actor.error
         return actor.footprint()
 
+    def carry_out(self, call: StoreCall, attempt: Attempt[T]) -> T:
+        """Stop the running actor in front of ``call`` until it is its turn again."""
+        actor = self._actor_of(call)
+        actor.wait_for_turn(call)
+        try:
+            return attempt()
+        except PreconditionFailedError:
+            actor.refused = True
+            raise
+
+    def _actor_of(self, call: StoreCall | None) -> _Actor:
+        if self._ended:
+            raise _AbandonedError
+        if self._running is None or threading.current_thread() is not self._running.thread:
+            raise ForeignThreadError(f"give the engine a pool that works inline. call={call}")
+        return self._running
+
     def end(self) -> None:
         """Let the threads of the actors that have not ended run out without another store call."""
+        self._ended = True
         for actor in self._actors.values():
             actor.abandon(self._stuck_seconds)
 
 
 class _Actor:
-    def __init__(self, name: str, body: Callable[[ObjectStore], None], store: ObjectStore) -> None:
+    def __init__(self, name: str, body: Callable[[], None]) -> None:
         self.name = name
         self.ended = False
+        self.refused = False
         self.error: BaseException | None = None
         self.notes: list[tuple[str, str]] = []
         self._abandoned = False
         self._waiting_for: StoreCall | None = None
         self._carried_out: StoreCall | None = None
-        self._refused = False
         self._go = _Signal()
         self._back = _Signal()
         self._body = body
-        self._store = store
-        self._thread = threading.Thread(target=self._run, name=f"actor {name}", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name=f"actor {name}", daemon=True)
+        self.thread.start()
 
     def step(self, stuck_seconds: float) -> None:
         self.notes.clear()
-        self._carried_out, self._refused = self._waiting_for, False
+        self._carried_out, self.refused = self._waiting_for, False
         self._go.give()
         if not self._back.take(stuck_seconds):
             raise ActorStuckError(f"no store call and no end in time. actor={self.name}")
@@ -182,7 +202,7 @@ class _Actor:
         events = {name for kind, name in self.notes if kind == "event"}
         call = self._carried_out
         keys = frozenset(call.keys) if call is not None else frozenset()
-        writing = call is not None and call.mutates and not self._refused
+        writing = call is not None and call.mutates and not self.refused
         listing = call is not None and call.operation == "list"
         return Footprint(
             call,
@@ -197,24 +217,9 @@ class _Actor:
         self._abandoned = True
         if not self.ended:
             self._go.give()
-        self._thread.join(stuck_seconds)
-
-    def carry_out(self, call: StoreCall, attempt: Attempt[T]) -> T:
-        """Stop in front of the call until it is this actor's turn."""
-        self.wait_for_turn(call)
-        try:
-            return attempt()
-        except PreconditionFailedError:
-            self._refused = True
-            raise
+        self.thread.join(stuck_seconds)
 
     def wait_for_turn(self, call: StoreCall | None) -> None:
-        if self._abandoned:
-            raise _AbandonedError
-        if threading.current_thread() is not self._thread:
-            raise ForeignThreadError(
-                f"give the engine a pool that works inline. actor={self.name} call={call}"
-            )
         self._waiting_for = call
         self._back.give()
         self._await_turn()
@@ -223,7 +228,7 @@ class _Actor:
     def _run(self) -> None:
         try:
             self._await_turn()
-            self._body(_ScheduledStore(self._store, self))
+            self._body()
         except _AbandonedError:
             pass
         except BaseException as error:  # noqa: BLE001 - handed over: World.step raises it
@@ -255,11 +260,11 @@ class _Signal:
 
 
 class _ScheduledStore:
-    """The store as one actor sees it: each call waits for the actor's turn."""
+    """The store as actors see it: each call waits for the turn of the actor that makes it."""
 
-    def __init__(self, store: ObjectStore, actor: _Actor) -> None:
+    def __init__(self, store: ObjectStore, world: World) -> None:
         self._store = store
-        self._actor = actor
+        self._world = world
 
     @property
     def identity(self) -> str:
@@ -273,7 +278,7 @@ class _ScheduledStore:
         if_match: str | None = None,
         if_none_match: str | None = None,
     ) -> Fetched | NotModified | None:
-        return self._actor.carry_out(
+        return self._world.carry_out(
             StoreCall("get", (key,)),
             lambda: self._store.get(
                 key, byte_range=byte_range, if_match=if_match, if_none_match=if_none_match
@@ -284,19 +289,19 @@ class _ScheduledStore:
         self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         condition = "if_absent" if if_absent else f"if_match={if_match}" if if_match else ""
-        return self._actor.carry_out(
+        return self._world.carry_out(
             StoreCall("put", (key,), condition),
             lambda: self._store.put(key, body, if_match=if_match, if_absent=if_absent),
         )
 
     def list(self, prefix: str, *, start_after: str = "", limit: int | None = None) -> Iterator[Listed]:
-        yield from self._actor.carry_out(
+        yield from self._world.carry_out(
             StoreCall("list", (prefix,)),
             lambda: tuple(self._store.list(prefix, start_after=start_after, limit=limit)),
         )
 
     def delete(self, keys: Sequence[str]) -> None:
-        self._actor.carry_out(StoreCall("delete", tuple(keys)), lambda: self._store.delete(keys))
+        self._world.carry_out(StoreCall("delete", tuple(keys)), lambda: self._store.delete(keys))
 
     def close(self) -> None:
         """Nothing: the store is shared."""

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from sqlite_s3vfs.errors import StoreUnavailableError
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.store.port import Fetched, ObjectStore, PreconditionFailedError
 from sqlite_s3vfs.testing.clock import ManualClock
@@ -19,7 +20,14 @@ from sqlite_s3vfs.testing.exploration import (
     explore,
     replay,
 )
-from sqlite_s3vfs.testing.faults import At, Die, FaultyStore, StoreCall, WriterDiedError
+from sqlite_s3vfs.testing.faults import (
+    At,
+    Die,
+    FaultyStore,
+    HoldBack,
+    StoreCall,
+    WriterDiedError,
+)
 from sqlite_s3vfs.testing.histories import HistoryRecorder, Step, operations
 from sqlite_s3vfs.testing.ids import SeededIds
 from sqlite_s3vfs.testing.scheduler import (
@@ -303,6 +311,36 @@ def test_an_actor_may_die_in_the_middle():
     explore(build)
 
     assert left == {b"1", b"2"}
+
+
+def test_a_request_under_way_may_arrive_at_any_moment():
+    """The network is an actor: it delivers the put that a writer has given up."""
+    left: set[bytes] = set()
+
+    def build(world: World) -> Scenario:
+        store = memory_store()
+        store.put("register", b"0")
+        faulty: list[FaultyStore] = []
+
+        def impatient(mine: ObjectStore) -> None:
+            faulty.append(FaultyStore(mine, At(1, HoldBack())))
+            with pytest.raises(StoreUnavailableError):
+                increment_without_condition(faulty[0])
+            world.touch("wire")
+            mine.put("register", b"9")
+
+        def network(mine: ObjectStore) -> None:
+            world.pause()
+            world.touch("wire")
+            for sender in faulty:
+                sender.deliver()
+
+        actors = {"impatient": impatient, "network": network}
+        return Scenario(store, actors, lambda: left.add(body_of(store, "register")))
+
+    explore(build)
+
+    assert left == {b"1", b"9"}
 
 
 def test_what_an_actor_raises_fails_the_schedule_with_its_cause():
