@@ -29,8 +29,8 @@ class MeasuredStore:
 
     ``on_request`` may be set at any time; it is called in the thread that asked, when the request
     has ended, and must not raise. A listing counts one request per 1 000 rows that were consumed
-    (and one where its end coincides with the 1 000th row), a deletion one per 1 000 keys. Silent retries are counted where the store tells of them
-    (``S3ObjectStore.extra_requests``).
+    (and one where its end coincides with the 1 000th row), a deletion one per 1 000 keys. Silent
+    retries are counted where the store tells of them (``S3ObjectStore.extra_requests``).
     """
 
     def __init__(
