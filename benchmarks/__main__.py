@@ -1,0 +1,76 @@
+"""``python -m benchmarks``: measure both libraries, print the table, check the bars, write the result.
+
+Costs some minutes; with ``--quick`` less than one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bars import judge
+from benchmarks.libraries import ANCESTOR, OURS, WorkerFailedError
+from benchmarks.report import bar_table, broken_bars, comparison_table, result_document
+from benchmarks.run import FULL, LATENCIES, QUICK, Display, run
+from benchmarks.server import answering, server_from_environment
+from benchmarks.summary import summarize
+
+RESULT = Path(__file__).parent / "results" / "foundation"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0; with ``--check`` 1 where a bar does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer repetitions, small transfers, no result file"
+    )
+    parser.add_argument("--check", action="store_true", help="fail if a bar does not hold")
+    parser.add_argument(
+        "--only", choices=["ours", "ancestor"], help="measure one library; no result file"
+    )
+    options = parser.parse_args(arguments)
+    if options.check and options.only == "ancestor":
+        parser.error("the bars are this library's: --check needs it measured")
+    chosen = {"ours": [OURS], "ancestor": [ANCESTOR], None: [OURS, ANCESTOR]}[options.only]
+    plans = [plan for plan in (QUICK if options.quick else FULL) if plan.library in chosen]
+    server, display = server_from_environment(), Display()
+    try:
+        with answering(server):
+            facts, samples = run(plans, server, display)
+    except WorkerFailedError as error:
+        display.lasting(str(error))
+        return 2
+    results = {title: summarize(found) for title, found in samples.items() if found}
+    table = comparison_table(results, LATENCIES, transfer_size=facts["transfer_bytes"])
+    verdicts = judge(samples[OURS.title]) if samples[OURS.title] else []
+    shown = f"each cell: {' / '.join(results)}\n\n{table}"
+    if verdicts:
+        shown += f"\n\n{bar_table(verdicts)}"
+    print(f"\n{shown}\n")
+    if broken := broken_bars(verdicts):
+        print(broken)
+    if not options.quick and options.only is None:
+        write_result(shown, result_document(results, verdicts, facts))
+    return 1 if options.check and broken else 0
+
+
+def write_result(shown: str, document: dict[str, Any]) -> None:
+    """Write the table for people and the figures for programs."""
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.with_suffix(".json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    versions = "".join(
+        f"- {title}: {', '.join(f'{name} {version}' for name, version in of_library.items())}\n"
+        for title, of_library in document["versions"].items()
+    )
+    RESULT.with_suffix(".md").write_text(
+        f"# Measured on {document['date']}\n\n"
+        f"- machine: {document['machine']}\n- server: {document['server']}\n{versions}"
+        f"\nHow to read and repeat this: [the benchmarks](../README.md). {shown[0].upper()}{shown[1:]}\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
