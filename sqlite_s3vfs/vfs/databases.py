@@ -1,0 +1,138 @@
+"""The databases that a VFS has open: one ``Database`` for all connections to the same name.
+
+They share the newest version that any of them has seen, and the work in the background. A database
+that nobody has open any more is kept for a while: programs that open, write and close again and
+again find their manifest at hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from weakref import WeakSet
+
+from sqlite_s3vfs.database import Database
+from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.vfs.session import Session
+from sqlite_s3vfs.wiring import Engine, open_database
+
+IDLE_MAX = 32
+"""Databases kept without an open handle."""
+
+
+class OpenDatabases:
+    """Opens and closes handles. Safe to share between threads.
+
+    ``_entries_lock`` guards the counts, and is never held across a request.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._closing = False
+        self._sessions: WeakSet[Session] = WeakSet()
+        self._forget()
+
+    def open(self, prefix: str, *, create: bool, read_only: bool, immutable: bool) -> Session:
+        """A handle of the database under ``prefix``. 0 requests; without ``create`` or with
+        ``immutable`` 1, where nothing is known of it yet 2.
+
+        Raises:
+            NotFoundError: it does not exist, and ``create`` was not given.
+            InvalidArgumentError: the VFS was closed, or ``prefix`` cannot name a database.
+        """
+        database = self._take(prefix)
+        try:
+            pinned = database.snapshot() if immutable else None
+            if not create:
+                _check_exists(database, pinned)
+            session = Session(prefix, database, read_only=read_only, pinned=pinned)
+        except BaseException:
+            self._give_back(database)
+            raise
+        self._sessions.add(session)
+        return session
+
+    def closed(self, session: Session) -> None:
+        """The handle was closed."""
+        self._sessions.discard(session)
+        self._give_back(session.database)
+
+    def database(self, prefix: str) -> Database:
+        """The database under ``prefix``, without a handle. 0 requests.
+
+        Raises:
+            InvalidArgumentError: ``prefix`` cannot name a database.
+        """
+        database = self._take(prefix)
+        self._give_back(database)
+        return database
+
+    def close(self) -> None:
+        """Refuse new handles; once the last one is closed, threads and sockets are freed."""
+        self._closing = True
+        with self._entries_lock:
+            unused = not self._handles
+        if unused:
+            self._free()
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's handles are dead, new ones work."""
+        for session in self._sessions:
+            session.die()
+        self._engine.after_fork()
+        self._forget()
+
+    def at_exit(self) -> None:
+        """Wait for work in the background. Handles may still be used."""
+        self._free()
+
+    def _take(self, prefix: str) -> Database:
+        if self._closing:
+            raise InvalidArgumentError(f"the VFS was closed: make a new one. name={prefix!r}")
+        with self._entries_lock:
+            database = self._databases.get(prefix)
+            if database is None:
+                database = self._databases[prefix] = open_database(self._engine, prefix)
+            self._handles[prefix] += 1
+        return database
+
+    def _give_back(self, database: Database) -> None:
+        surplus: Database | None = None
+        with self._entries_lock:
+            prefix = database.prefix
+            if self._databases.get(prefix) is not database:
+                return          # a handle of the process that this one was forked from
+            self._databases.move_to_end(prefix)
+            self._handles -= Counter({prefix: 1})
+            unused = not self._handles
+            if len(self._databases) > len(self._handles) + IDLE_MAX:
+                oldest = next(name for name in self._databases if name not in self._handles)
+                surplus = self._databases.pop(oldest)
+        if surplus is not None:
+            surplus.close()
+        if unused and self._closing:
+            self._free()
+
+    def _free(self) -> None:
+        with self._entries_lock:
+            databases = list(self._databases.values())
+        for database in databases:
+            database.close()
+        self._engine.close()
+
+    def _forget(self) -> None:
+        self._entries_lock = threading.Lock()
+        self._databases: OrderedDict[str, Database] = OrderedDict()
+        self._handles: Counter[str] = Counter()
+
+
+def _check_exists(database: Database, pinned: Snapshot | None) -> None:
+    snapshot = pinned or database.newest()
+    if snapshot.version == 0 and pinned is None:
+        snapshot = database.snapshot()      # what was seen last may be old
+    if snapshot.version == 0:
+        raise NotFoundError(
+            "the database does not exist: open it with the CREATE flag (mode=rwc) to make it. "
+            f"name={database.prefix!r}"
+        )

@@ -1,0 +1,207 @@
+"""What one open handle does, as a state machine over the engine. Knows nothing of SQLite's opcodes.
+
+What holds here, whatever SQLite does in between:
+
+* **One version per read transaction.** SHARED takes a snapshot; every read until the unlock comes from
+  it, or from the transaction on top of it. Outside any lock SQLite reads the header only.
+* **Writes are private** until ``commit`` publishes them.
+* **Settled once.** A transaction that was published or refused publishes nothing else (invariant I11).
+  Until SQLite unlocks, writes and truncations are ignored: they undo what the engine has dropped
+  already, or what cannot be undone any more. In the latter case SQLite's page cache goes back to the
+  base of the transaction, and the snapshot with it.
+* **The page cache is never of another version than the snapshot.** ``cached`` is the identity of the
+  version that SQLite's cache reflects, None where that is not known. At each SHARED lock SQLite
+  compares the 16 bytes at offset 24 with what it remembers; where the versions differ, it is handed
+  bytes that no database has, and drops its cache. Equal change counters of different histories cannot
+  fool it (https://www.sqlite.org/fileformat2.html#file_change_counter).
+* **An interrupt changes no outcome.** Steps that take or release the write lock, or publish, run to
+  their end; an interrupt that arrives during a publish is kept for the unlock. Where an interrupt
+  keeps SQLite's unlock from arriving, the next lock makes up for it.
+
+The methods of one session never overlap (SQLite's mutex); those of different ones do.
+"""
+
+from __future__ import annotations
+
+from sqlite_s3vfs.database import Database, Snapshot
+from sqlite_s3vfs.errors import InvalidArgumentError, ReadOnlyError, WriteLockHeldError
+from sqlite_s3vfs.format.sqlite_header import HEADER_SIZE, without_wal
+from sqlite_s3vfs.interrupts import run_uninterrupted
+from sqlite_s3vfs.readahead import SequentialReadAhead
+from sqlite_s3vfs.vfs.attached import AttachedFiles
+from sqlite_s3vfs.vfs.busy import busy_thread
+from sqlite_s3vfs.vfs.states import (
+    Bytes,
+    Dead,
+    Pinned,
+    Reading,
+    Settled,
+    State,
+    Unlocked,
+    Writing,
+)
+
+POISON = b"\xfe" * 16
+"""What no database has at offset 24: as many free pages as pages."""
+
+_CHECKED = (24, 16)
+_FORMAT_VERSIONS = slice(18, 20)
+_WAL_MODE = b"\x02\x02"
+"""https://www.sqlite.org/fileformat2.html#file_format_version_numbers"""
+
+
+class Session:
+    """One open handle: its state, and what SQLite's page cache reflects."""
+
+    def __init__(
+        self, name: str, database: Database, *, read_only: bool, pinned: Snapshot | None = None
+    ) -> None:
+        self.name = name
+        self.database = database
+        self.state: State = Pinned(pinned) if pinned else Unlocked(database)
+        self.attached = AttachedFiles()
+        self.cached: bytes | None = None
+        self.interrupt: BaseException | None = None
+        self._read_only = read_only
+        self._ahead = SequentialReadAhead()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file. 0 requests in a transaction."""
+        return self.state.size
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether SQLite holds EXCLUSIVE: it takes that on every database before the first sync."""
+        return isinstance(self.state, Writing) and self.state.exclusive
+
+    def read(self, offset: int, size: int) -> Bytes:
+        """Bytes of the file; fewer only at its end."""
+        if offset >= HEADER_SIZE:
+            return self.state.read(offset, size, self._ahead)
+        snapshot = self.state.snapshot
+        is_check = (offset, size) == _CHECKED and isinstance(self.state, Reading)
+        if is_check and snapshot is not None and snapshot.identity != self.cached:
+            return POISON
+        found = self.state.read(offset, size, self._ahead)
+        if offset:
+            return found
+        if snapshot is not None:
+            self.cached = snapshot.identity
+        return without_wal(bytes(found)) if found[_FORMAT_VERSIONS] == _WAL_MODE else found
+
+    def begin_reading(self) -> None:
+        """Take the newest version. 1 conditional GET.
+
+        Raises:
+            WriteLockHeldError: SQLite's busy handler waits for the write lock, and in vain so far.
+        """
+        self._check_alive()
+        if isinstance(self.state, Pinned):
+            return
+        if not isinstance(self.state, Unlocked):
+            self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
+        busy_thread.check_retry(self, self.database)
+        self.state = Reading(self.database.snapshot())
+
+    def begin_writing(self) -> None:
+        """Take the write lock among the connections of this process. 0 requests.
+
+        Raises:
+            WriteLockHeldError: another connection of this process is writing.
+            ConflictError: what is being read is known to be superseded.
+            ReadOnlyError: the handle was opened for reading.
+        """
+        self._check_alive()
+        if isinstance(self.state, Writing | Settled):
+            self.end(to_reading=True)       # as above
+        assert isinstance(self.state, Reading), f"SHARED comes first. state={self.state}"
+        if self._read_only:
+            raise ReadOnlyError(f"the database was opened for reading. name={self.name!r}")
+        snapshot = self.state.snapshot
+
+        def begin() -> None:
+            self.state = Writing(self.database.begin(snapshot))
+
+        try:
+            run_uninterrupted(begin)
+        except WriteLockHeldError:
+            busy_thread.note_refusal(self, snapshot)
+            raise
+
+    def become_exclusive(self) -> None:
+        """SQLite is about to write pages, or to commit."""
+        self._check_alive()
+        if isinstance(self.state, Writing):
+            self.state.exclusive = True
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put ``data`` into the transaction.
+
+        Raises:
+            InvalidArgumentError: SQLite begins another transaction without an unlock in between.
+        """
+        self._check_alive()
+        if isinstance(self.state, Settled):
+            self._undo(self.state)
+            return
+        assert isinstance(self.state, Writing), f"RESERVED comes first. state={self.state}"
+        if offset == 0 and data[_FORMAT_VERSIONS] == _WAL_MODE:
+            data, self.state.rewritten = without_wal(data), True
+        self.state.transaction.write(offset, data)
+
+    def truncate(self, size: int) -> None:
+        """Set the size of the file in the transaction."""
+        self._check_alive()
+        if isinstance(self.state, Writing):
+            self.state.transaction.truncate(size)
+
+    def settle(self, snapshot: Snapshot, refusal: BaseException | None) -> None:
+        """End the transaction: published as ``snapshot``, or refused, back to the base ``snapshot``.
+
+        Releases the write lock.
+        """
+        state = self.state
+        assert isinstance(state, Writing), f"a transaction is settled once. state={state}"
+        self.state = Settled(snapshot, state.transaction.base, refusal)
+        self.cached = None if refusal or state.rewritten else snapshot.identity
+        self._release(state)
+
+    def end(self, *, to_reading: bool) -> None:
+        """Drop what was not published, and unlock, or go back to SHARED. Never raises an error."""
+        state = self.state
+        if isinstance(state, Writing):
+            run_uninterrupted(lambda: self._drop(state))
+        if isinstance(self.state, Reading | Settled):
+            reading = to_reading and Reading(self.state.snapshot)
+            self.state = reading or Unlocked(self.database)
+
+    def die(self) -> None:
+        """In a forked child: the parent's handle is of no use any more."""
+        self.state = Dead(self.name)
+
+    def _drop(self, state: Writing) -> None:
+        """Back to the base; what SQLite's page cache is left with is known if nothing was written."""
+        if state.transaction.changed:
+            self.cached = None
+        self.state = Reading(state.transaction.base)
+        self._release(state)
+
+    def _release(self, state: Writing) -> None:
+        if state.deferred:
+            state.deferred.waiting.discard(self.name)
+        state.transaction.close()
+
+    def _undo(self, state: Settled) -> None:
+        """SQLite rolls back what was settled: its page cache shows the base from here on."""
+        if state.ended:
+            raise InvalidArgumentError(
+                "locking_mode=EXCLUSIVE cannot be had on a shared database: set it back with "
+                f"PRAGMA locking_mode=NORMAL and run the transaction again. name={self.name!r}"
+            )
+        state.snapshot = state.base
+        self.cached = None
+
+    def _check_alive(self) -> None:
+        if isinstance(self.state, Dead):
+            raise self.state.error()

@@ -1,0 +1,130 @@
+"""What a handle of a database may be in the middle of; each state holds what is valid in it only.
+
+    Unlocked ── SHARED ──> Reading ── RESERVED ──> Writing ── published or refused ──> Settled
+        ^                   ^  │                      │                                   │
+        └────── unlock ─────┼──┘                      │                                   │
+        └────── unlock ─────┴─────────────────────────┴───────────────────────────────────┘
+
+``Pinned`` is for ``immutable=1`` and ``Dead`` for handles that a forked child inherited; nothing
+leads out of either.
+
+All states can be asked for ``snapshot`` (the version at hand, None outside transactions), ``size``
+and ``read``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sqlite_s3vfs.database import Database, Snapshot, Transaction
+from sqlite_s3vfs.errors import InvalidArgumentError, S3VFSError
+from sqlite_s3vfs.readahead import SequentialReadAhead
+from sqlite_s3vfs.vfs.attached import DeferredCommit
+
+Bytes = bytes | memoryview
+
+
+@dataclass(slots=True)
+class _OnSnapshot:
+    snapshot: Snapshot
+
+    @property
+    def size(self) -> int:
+        return self.snapshot.size
+
+    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
+        return self.snapshot.read(offset, size, ahead=ahead)
+
+
+@dataclass(slots=True)
+class Unlocked:
+    """No lock is held. SQLite reads only the 100-byte header now, as it opens the file."""
+
+    database: Database
+
+    @property
+    def snapshot(self) -> None:
+        return None
+
+    @property
+    def size(self) -> int:
+        return self.database.newest().size
+
+    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
+        return self.database.newest().read(offset, size)
+
+
+@dataclass(slots=True)
+class Reading(_OnSnapshot):
+    """SHARED is held: every read comes from one version."""
+
+
+@dataclass(slots=True)
+class Writing:
+    """RESERVED or more is held: writes gather in ``transaction``, on top of the version read.
+
+    ``exclusive``: SQLite has begun to write pages, or to commit. ``rewritten``: page 1 was put down
+    otherwise than SQLite wrote it. ``deferred`` is there once the publish was put off to phase two.
+    """
+
+    transaction: Transaction
+    exclusive: bool = False
+    rewritten: bool = False
+    deferred: DeferredCommit | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.transaction.base
+
+    @property
+    def size(self) -> int:
+        return self.transaction.size
+
+    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
+        return self.transaction.read(offset, size)
+
+
+@dataclass(slots=True)
+class Settled(_OnSnapshot):
+    """The transaction was published or refused, and SQLite has not unlocked yet: nothing is written.
+
+    ``snapshot`` is what the connection sees from here on; ``refusal`` is None where it was published.
+    ``ended``: SQLite has carried its own commit to the end.
+    """
+
+    base: Snapshot
+    refusal: BaseException | None
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Pinned(_OnSnapshot):
+    """Opened with ``immutable=1``: the version at the open, for ever, without locks."""
+
+
+@dataclass(slots=True)
+class Dead:
+    """Inherited through a fork. Everything fails but unlocking and closing, which do nothing."""
+
+    name: str
+
+    def error(self) -> S3VFSError:
+        return InvalidArgumentError(
+            "this connection was opened before a fork and belongs to the parent process: open a new "
+            f"one in the child. name={self.name!r}"
+        )
+
+    @property
+    def snapshot(self) -> NoReturn:
+        raise self.error()
+
+    @property
+    def size(self) -> NoReturn:
+        raise self.error()
+
+    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> NoReturn:
+        raise self.error()
+
+
+State = Unlocked | Reading | Writing | Settled | Pinned | Dead
