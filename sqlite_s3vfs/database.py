@@ -154,8 +154,7 @@ class Database:
         if changes:
             snapshot.remember(changes.pages)
         on_published(snapshot)
-        self._folding.after_commit(snapshot)
-        self._delete_condemned(published.head.manifest.condemned)
+        self._after_publish(snapshot, published.head.manifest.condemned)
 
     def release(self, holder: object) -> None:
         """Give the process's write lock back."""
@@ -252,8 +251,15 @@ class Database:
         self._newer(self._current_of(published.newer) if published.newer else ours)
         return ours.snapshot
 
-    def _delete_condemned(self, condemned: Condemned | None) -> None:
-        """Delete a condemned batch in the background (I5); later writers retry what fails."""
+    def _after_publish(self, snapshot: Snapshot, condemned: Condemned | None) -> None:
+        """Start what a commit leaves for the background: a fold, and deleting a condemned batch (I5).
+
+        The commit has happened, so nothing that fails here may look like its failure (I11).
+        """
+        try:
+            self._folding.after_commit(snapshot)
+        except S3VFSError:
+            _log.warning("no fold could be started; a later commit tries again", exc_info=True)
         if condemned and condemned.batch_id != self._cleared:
             self.engine.pool.submit(partial(self._delete_batch, condemned))
 

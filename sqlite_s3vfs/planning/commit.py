@@ -103,6 +103,8 @@ def _tail_entries(base: Manifest | None, changes: Changes, block_size: int,
 def _regrown(base: Manifest | None, changes: Changes) -> set[int]:
     """Pages of the base that were cut off and are there again."""
     stop = min(base.size, changes.size) if base else 0
+    if changes.base_limit >= stop:
+        return set()
     first = changes.base_limit // changes.page_size
     return set(range(first + 1, unit_count(stop, changes.page_size) + 1))
 
