@@ -31,10 +31,7 @@ def check_key(key: str) -> None:
         raise InvalidArgumentError("an object's key cannot be empty.")
     if key.startswith("/"):
         raise InvalidArgumentError(f"an object's key cannot begin with a slash. key={key!r}")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"an object's key must be valid Unicode. key={key!r}") from error
+    size = _check_unicode(key)
     if size > LONGEST_KEY:
         raise InvalidArgumentError(
             f"an object's key is too long: choose a shorter name. "
@@ -64,11 +61,21 @@ def check_put_conditions(*, if_match: str | None, if_absent: bool) -> None:
         raise InvalidArgumentError(f"a put takes if_match or if_absent, not both. if_match={if_match}")
 
 
-def check_limit(limit: int | None) -> None:
-    """Refuse a listing of fewer than no rows.
+def check_listing(prefix: str, start_after: str, limit: int | None) -> None:
+    """Refuse a listing of fewer than no rows, or of keys that cannot be.
 
     Raises:
-        InvalidArgumentError: ``limit`` is negative.
+        InvalidArgumentError: ``limit`` is negative, or the text is not Unicode.
     """
     if limit is not None and limit < 0:
         raise InvalidArgumentError(f"a listing cannot have fewer than 0 rows. limit={limit}")
+    _check_unicode(prefix)
+    _check_unicode(start_after)
+
+
+def _check_unicode(text: str) -> int:
+    """The size of ``text`` in bytes of UTF-8."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"keys must be valid Unicode. text={text!r}") from error

@@ -18,7 +18,7 @@ from sqlite_s3vfs.ids import IdSource, RandomIds
 from sqlite_s3vfs.store.arguments import (
     KEYS_IN_ONE_REQUEST,
     check_key,
-    check_limit,
+    check_listing,
     check_put_conditions,
     check_range,
 )
@@ -97,7 +97,7 @@ class MemoryObjectStore:
 
     def list(self, prefix: str, *, start_after: str = "", limit: int | None = None) -> Iterator[Listed]:
         """See ``ObjectStore.list``."""
-        check_limit(limit)
+        check_listing(prefix, start_after, limit)
         return self._rows(prefix, start_after, limit)
 
     def delete(self, keys: Sequence[str]) -> None:
