@@ -83,6 +83,7 @@ class InteriorPage(NamedTuple):
     """A compressed copy of an interior page as the blocks (not the tail) of this manifest hold it."""
 
     page: int
+    page_type: int
     content: bytes
 
 

@@ -154,8 +154,8 @@ def _commits(value: object) -> Iterable[Commit]:
 
 def _interior(value: object) -> Iterable[InteriorPage]:
     for row in rows(value, "interior pages"):
-        record = Record(row, 2, "interior page")
-        yield InteriorPage(record.uint(), record.binary())
+        record = Record(row, 3, "interior page")
+        yield InteriorPage(record.uint(), record.uint(), record.binary())
 
 
 def _dead(value: object) -> Iterable[tuple[ObjectName, int]]:

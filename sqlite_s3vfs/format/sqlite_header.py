@@ -15,7 +15,8 @@ CHANGE_COUNTER = slice(24, 28)
 _FORMAT_VERSIONS = slice(18, 20)
 _SCHEMA_COOKIE = slice(40, 44)
 _VALID_FOR = slice(92, 96)
-_PAGE_TYPE_INTERIOR = (2, 5)
+TABLE_INTERIOR = 5
+INDEX_INTERIOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,13 @@ def raised_above(page_1: bytes, *replaced: SQLiteHeader) -> bytes:
 
 def is_interior_page(page: bytes | memoryview, number: int) -> bool:
     """Whether the page looks like an interior B-tree page (false positives are harmless)."""
+    return page_type(page, number) in (TABLE_INTERIOR, INDEX_INTERIOR)
+
+
+def page_type(page: bytes | memoryview, number: int) -> int:
+    """The byte that tells the kind of a B-tree page; 0 where the page is too short to have one."""
     position = HEADER_SIZE if number == 1 else 0
-    return len(page) > position and page[position] in _PAGE_TYPE_INTERIOR
+    return page[position] if len(page) > position else 0
 
 
 def _number(page: bytes | memoryview, where: slice) -> int:

@@ -14,7 +14,7 @@ import zstandard
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.envelope import decompress
 from sqlite_s3vfs.format.manifest import InteriorPage
-from sqlite_s3vfs.format.sqlite_header import is_interior_page
+from sqlite_s3vfs.format.sqlite_header import TABLE_INTERIOR, is_interior_page, page_type
 
 INTERIOR_MAX = 32 << 10
 """Bytes of compressed copies in one manifest."""
@@ -25,7 +25,11 @@ _LEVEL = 3
 def gather_interior(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
     """The interior pages (and page 1) among ``pages``, compressed."""
     return tuple(
-        InteriorPage(page, zstandard.ZstdCompressor(level=_LEVEL).compress(content))
+        InteriorPage(
+            page,
+            page_type(content, page),
+            zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content),
+        )
         for page, content in sorted(pages.items())
         if page == 1 or is_interior_page(content, page)
     )
@@ -46,13 +50,18 @@ def carried_interior(
     still = (copy for copy in kept if copy.page not in touched_pages)
     chosen: dict[int, InteriorPage] = {}
     room = INTERIOR_MAX
-    # Low page numbers first: roots are made before what grows below them.
-    for copy in sorted(chain(fresh, still), key=lambda copy: copy.page):
+    for copy in sorted(chain(fresh, still), key=_worth):
         fits = copy.page * page_size <= size and len(copy.content) <= room
         if fits and copy.page not in chosen:
             chosen[copy.page] = copy
             room -= len(copy.content)
     return tuple(chosen.values())
+
+
+def _worth(copy: InteriorPage) -> tuple[bool, int]:
+    """Page 1 and tables first (one of their pages leads to hundreds of others, one of an index to
+    tens), then low page numbers: roots are made before what grows below them."""
+    return (copy.page != 1 and copy.page_type != TABLE_INTERIOR, copy.page)
 
 
 def interior_content(page: InteriorPage, page_size: int) -> bytes:

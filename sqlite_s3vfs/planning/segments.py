@@ -64,6 +64,15 @@ def block_counts(segments: Sequence[Segment]) -> dict[ObjectName, int]:
     return {segment.name: len(segment.placed) for segment in segments}
 
 
+def noted(
+    contents: Iterable[tuple[int, bytes]], notes: dict[int, bytes]
+) -> Iterator[tuple[int, bytes]]:
+    """The same blocks, each put into ``notes`` as it passes."""
+    for block, content in contents:
+        notes[block] = content
+        yield block, content
+
+
 def build_segments(
     builder: SegmentBuilder, contents: Iterable[tuple[int, bytes | memoryview]]
 ) -> Iterator[Segment]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +42,18 @@ class BlockReader:
 
     def cached(self, block: int, locator: Locator) -> bytes | None:
         """The content of a block, where it is in memory."""
-        return self._engine.blocks.get((self._keys.prefix, block, locator))
+        return self._engine.blocks.get(self._cache_key(block, locator))
+
+    def keep(self, block: int, locator: Locator, content: bytes) -> None:
+        """Have the content of a block in memory; ``locator.valid`` bytes."""
+        self._engine.blocks.put(self._cache_key(block, locator), content, len(content))
+
+    def _cache_key(self, block: int, locator: Locator) -> Hashable:
+        """By place, which never changes its content: not by the version that refers to it."""
+        source = locator.source
+        if isinstance(source, SegmentSource):
+            return (source.name, block, locator.valid)
+        return (self._keys.prefix, block, source.etag, locator.valid)
 
     def fetch(self, wanted: Mapping[int, Locator], missing: Missing) -> dict[int, bytes]:
         """The contents of blocks (each ``locator.valid`` bytes), by the fewest ranged GETs, in parallel.
@@ -126,7 +137,7 @@ class BlockReader:
             )
         valid = content[: locator.valid]
         if keep:
-            self._engine.blocks.put((self._keys.prefix, block, locator), valid, len(valid))
+            self.keep(block, locator, valid)
         return valid
 
 

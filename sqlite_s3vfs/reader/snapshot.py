@@ -139,6 +139,11 @@ class Snapshot:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
         return self._blocks.fetch(self.locators(blocks), self.missing_object)
 
+    def keep(self, locators: Mapping[int, Locator], contents: Mapping[int, bytes]) -> None:
+        """Have the contents of blocks in memory that were just written to these places."""
+        for block, locator in locators.items():
+            self._blocks.keep(block, locator, contents[block])
+
     def start_fetch(self, blocks: Iterable[int]) -> list[Future[dict[int, bytes]]]:
         """Start reading blocks past the cache; each future gives some of their contents."""
         wanted = [block for block in blocks if block not in self._held]

@@ -34,7 +34,7 @@ from sqlite_s3vfs.planning.mapfold import (
     nodes_to_load,
     pieces_to_load,
 )
-from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of
+from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
 from sqlite_s3vfs.planning.successor import Adoption, Prepared, next_map, successor
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.map_reader import MapReader
@@ -227,9 +227,13 @@ class Committer:
             lambda: ObjectName(version, self._engine.ids.new_id()),
         )
         found: dict[int, Locator] = {}
-        for segment in build_segments(builder, _block_contents(work, blocks)):
+        contents: dict[int, bytes] = {}
+        for segment in build_segments(builder, noted(_block_contents(work, blocks), contents)):
             uploads.put(self._keys.segment(segment.name), segment.data)
-            found.update(locators_of([segment], version))
+            locators = locators_of([segment], version)
+            work.snapshot.keep(locators, contents)
+            found.update(locators)
+            contents.clear()
         return found
 
     def _fold_map(

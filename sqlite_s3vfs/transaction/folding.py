@@ -21,7 +21,7 @@ from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
 from sqlite_s3vfs.planning.interior import gather_interior
-from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments
+from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.uploads import Uploads
 
@@ -140,8 +140,10 @@ def prepare_fold(
         lambda: ObjectName(base.version + 1, engine.ids.new_id()),
     )
     folded, counts = {}, {}
-    for segment in build_segments(builder, _contents(snapshot, base, blocks)):
+    contents: dict[int, bytes] = {}
+    for segment in build_segments(builder, noted(_contents(snapshot, base, blocks), contents)):
         uploads.put(keys.segment(segment.name), segment.data)
+        snapshot.keep(locators_of([segment], base.version + 1), contents)
         counts[segment.name] = len(segment.placed)
         for placed in segment.placed:
             folded[placed.block] = FoldedBlock(
