@@ -71,10 +71,14 @@ class Database:
         self._distrusted = False
         self._cleared = b""
 
-    def newest(self) -> Snapshot:
-        """What was last seen of the database, for reads outside any lock; 1 GET where nothing was."""
+    def known(self) -> Snapshot | None:
+        """The newest version that this process has seen; None where it has not looked yet. 0 requests."""
         current = self._current
-        return current.snapshot if current else self.snapshot()
+        return current.snapshot if current else None
+
+    def newest(self) -> Snapshot:
+        """The newest version that this process has seen; 1 GET where it has not looked yet."""
+        return self.known() or self.snapshot()
 
     def snapshot(self) -> Snapshot:
         """Begin a read transaction: the newest version at this moment. 1 conditional GET.

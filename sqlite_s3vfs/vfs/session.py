@@ -14,6 +14,8 @@ What holds here, whatever SQLite does in between:
   compares the 16 bytes at offset 24 with what it remembers; where the versions differ, it is handed
   bytes that no database has, and drops its cache. Equal change counters of different histories cannot
   fool it (https://www.sqlite.org/fileformat2.html#file_change_counter).
+* **A wrong guess at the page size costs no request.** SQLite reads page 1, finds that pages have
+  another size, unlocks and locks again at once, all in one step: that is one read transaction.
 * **An interrupt changes no outcome.** Steps that take or release the write lock, or publish, run to
   their end; an interrupt that arrives during a publish is kept for the unlock. Where an interrupt
   keeps SQLite's unlock from arriving, the next lock makes up for it.
@@ -64,6 +66,7 @@ class Session:
         self.interrupt: BaseException | None = None
         self._read_only = read_only
         self._ahead = SequentialReadAhead()
+        self._misread: Snapshot | None = None
 
     @property
     def size(self) -> int:
@@ -88,10 +91,11 @@ class Session:
             return found
         if snapshot is not None:
             self.cached = snapshot.identity
+            self._misread = snapshot if HEADER_SIZE < size != snapshot.page_size else None
         return without_wal(bytes(found)) if found[_FORMAT_VERSIONS] == _WAL_MODE else found
 
     def begin_reading(self) -> None:
-        """Take the newest version. 1 conditional GET.
+        """Take the newest version. 1 conditional GET; 0 where SQLite only had the page size wrong.
 
         Raises:
             WriteLockHeldError: SQLite's busy handler waits for the write lock, and in vain so far.
@@ -102,7 +106,8 @@ class Session:
         if not isinstance(self.state, Unlocked):
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
-        self.state = Reading(self.database.snapshot())
+        misread, self._misread = self._misread, None
+        self.state = Reading(misread or self.database.snapshot())
 
     def begin_writing(self) -> None:
         """Take the write lock among the connections of this process. 0 requests.

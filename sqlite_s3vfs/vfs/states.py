@@ -39,7 +39,11 @@ class _OnSnapshot:
 
 @dataclass(slots=True)
 class Unlocked:
-    """No lock is held. SQLite reads only the 100-byte header now, as it opens the file."""
+    """No lock is held. SQLite reads only the 100-byte header now, as it opens the file.
+
+    It wants a first guess at the page size and looks again under its first lock, so where nothing
+    is known of the database yet an empty file does, and opening costs no request.
+    """
 
     database: Database
 
@@ -49,10 +53,12 @@ class Unlocked:
 
     @property
     def size(self) -> int:
-        return self.database.newest().size
+        known = self.database.known()
+        return known.size if known else 0
 
     def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
-        return self.database.newest().read(offset, size)
+        known = self.database.known()
+        return known.read(offset, size) if known else b""
 
 
 @dataclass(slots=True)
