@@ -36,7 +36,8 @@ def sync(session: Session, *, super_journal: bool) -> None:
     if not transaction.change_counter_moved():
         return
     if not super_journal and not session.attached.others_commit(session):
-        _publish(session, state, transaction.header_size(), may_repeat=True)
+        if state.deferred is None:
+            _publish(session, state, transaction.header_size(), may_repeat=True)
         return
     try:
         transaction.check_head()

@@ -24,7 +24,8 @@ IDLE_MAX = 32
 class OpenDatabases:
     """Opens and closes handles. Safe to share between threads.
 
-    ``_entries_lock`` guards the counts, and is never held across a request.
+    ``_entries_lock`` guards the counts and is never held across a request. It is re-entrant: garbage
+    collection may close a connection, and so get here, while this very thread holds it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -58,6 +59,10 @@ class OpenDatabases:
         self._sessions.discard(session)
         self._give_back(session.database)
 
+    def is_open(self, prefix: str) -> bool:
+        """Whether there is a handle of the database."""
+        return prefix in self._handles
+
     def database(self, prefix: str) -> Database:
         """The database under ``prefix``, without a handle. 0 requests.
 
@@ -90,12 +95,10 @@ class OpenDatabases:
     def _take(self, prefix: str) -> Database:
         if self._closing:
             raise InvalidArgumentError(f"the VFS was closed: make a new one. name={prefix!r}")
+        database = open_database(self._engine, prefix)
         with self._entries_lock:
-            database = self._databases.get(prefix)
-            if database is None:
-                database = self._databases[prefix] = open_database(self._engine, prefix)
-            self._handles[prefix] += 1
-        return database
+            self._handles[prefix] += 1      # first: what is in use is not evicted
+            return self._databases.setdefault(prefix, database)
 
     def _give_back(self, database: Database) -> None:
         surplus: Database | None = None
@@ -104,7 +107,9 @@ class OpenDatabases:
             if self._databases.get(prefix) is not database:
                 return          # a handle of the process that this one was forked from
             self._databases.move_to_end(prefix)
-            self._handles -= Counter({prefix: 1})
+            self._handles[prefix] -= 1
+            if not self._handles[prefix]:
+                del self._handles[prefix]
             unused = not self._handles
             if len(self._databases) > len(self._handles) + IDLE_MAX:
                 oldest = next(name for name in self._databases if name not in self._handles)
@@ -122,7 +127,7 @@ class OpenDatabases:
         self._engine.close()
 
     def _forget(self) -> None:
-        self._entries_lock = threading.Lock()
+        self._entries_lock = threading.RLock()
         self._databases: OrderedDict[str, Database] = OrderedDict()
         self._handles: Counter[str] = Counter()
 

@@ -28,6 +28,7 @@ from sqlite_s3vfs.vfs.main_file import MainFile
 from sqlite_s3vfs.vfs.pragmas import answer_pragma
 from sqlite_s3vfs.vfs.result_codes import Place, sqlite_errors
 from sqlite_s3vfs.vfs.scratch_file import ScratchFile
+from sqlite_s3vfs.vfs.super_journals import super_journals
 from sqlite_s3vfs.wiring import store_for
 
 if TYPE_CHECKING:
@@ -129,14 +130,17 @@ class S3VFS(apsw.VFS):
                 raise InvalidArgumentError(
                     f"there is no write-ahead log here: leave the journal mode alone. name={name!r}"
                 )
+            if flags[0] & apsw.SQLITE_OPEN_SUPER_JOURNAL and flags[0] & apsw.SQLITE_OPEN_CREATE:
+                super_journals.created(name)
         return cast("apsw.VFSFile", ScratchFile())
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
-        """A journal is gone when it is closed."""
+        """A journal is gone when it is closed; of super-journals a word is kept."""
+        super_journals.deleted(filename, syncdir=syncdir)
 
     def xAccess(self, pathname: str, flags: int) -> bool:
-        """Whether a crash left a journal behind: never, since none is stored."""
-        return False
+        """Whether a journal was left behind: never, since none is stored; super-journals may be."""
+        return super_journals.exists(pathname, is_open=self._databases.is_open)
 
     def xSleep(self, microseconds: int) -> int:
         """The pause of SQLite's busy handler.
