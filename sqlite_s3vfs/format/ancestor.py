@@ -180,9 +180,9 @@ def describe_file(
 def _header(
     layout: AncestorLayout, first_bytes: bytes, playback: JournalPlayback | None
 ) -> SQLiteHeader:
-    if layout.blocks[0].index != 0:
+    if layout.blocks[0].index != 0 or not layout.blocks[0].size:
         raise CorruptError(
-            "block 0 of the old layout is missing: restore it. "
+            "block 0 of the old layout is missing or empty: restore it. "
             f"prefix={layout.prefix!r} objects={len(layout.blocks)}"
         )
     if playback is not None:
@@ -210,11 +210,12 @@ def _block_size(blocks: Sequence[AncestorBlock], length: int, *, last_page_resto
 
     SQLite leaves pages out that were freed before they were ever written, but never the last page.
     (sqlite-s3vfs 0.0.36 takes a database with such pages for malformed, having its length from the sum
-    of the objects' sizes; nothing is wrong with it.) So one of these is a full block:
+    of the objects' sizes; nothing is wrong with it.) So a full block is as large as, in this order,
 
     * object 0, where every object but the last is as large; larger ones past the end are leftovers;
-    * what makes the last object end where the file does;
-    * the largest object, where there are both holes and leftovers.
+    * the largest object, where the objects then reach the end of the file;
+    * what makes the last object end where the file does, where holes have left no full block at all;
+      an object 0 that is not the largest proves holes. (Without, it may have lost its end instead.)
 
     Objects that do not reach the end of the file are incomplete, unless the journal has the last page.
     """
@@ -225,15 +226,13 @@ def _block_size(blocks: Sequence[AncestorBlock], length: int, *, last_page_resto
         last = (length - 1) // candidate
         return last_page_restored or last * candidate + sizes.get(last, -length) >= length
 
-    before_last = range((length - 1) // complete if complete else 0)
-    is_full = complete and all(sizes.get(index) == complete for index in before_last)
-    if is_full and reaches_the_end(complete):
+    before_last = range((length - 1) // complete)
+    if all(sizes.get(index) == complete for index in before_last) and reaches_the_end(complete):
         return complete
-    if final.index and not last_page_restored:
-        candidate, remainder = divmod(length - final.size, final.index)
-        if remainder == 0 and candidate >= largest:
-            return candidate
-    return largest if largest and reaches_the_end(largest) else None
+    if reaches_the_end(largest):
+        return largest
+    candidate, remainder = divmod(length - final.size, final.index or 1)
+    return candidate if complete < largest < candidate and remainder == 0 else None
 
 
 def _within(blocks: Sequence[AncestorBlock], size: int, block_size: int) -> Iterator[AncestorBlock]:
