@@ -12,7 +12,7 @@ mid-transaction can still write over our objects, which is noticed by the ETags 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlite_s3vfs.engine import Engine
@@ -44,19 +44,29 @@ WRITER = "sqlite-s3vfs 0.0.x"
 _LAST_BLOCK_NAME = "9999999999"
 
 
-def find_layout(engine: Engine, keys: DatabaseKeys) -> AncestorLayout | None:
-    """The old layout's objects under the prefix; None where there are none. 1 LIST a 1 000 blocks."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a listing under the prefix shows: the old layout, and whether anything else lies there."""
+
+    layout: AncestorLayout | None
+    others: bool
+
+
+def find_layout(engine: Engine, keys: DatabaseKeys) -> Found:
+    """The old layout's objects under the prefix. 1 LIST a 1 000 blocks, and 1 for their journal."""
     rows = []
+    others = False
     prefix = f"{keys.prefix}/"
     for row in engine.store.list(prefix):
         if row.key.removeprefix(prefix) > _LAST_BLOCK_NAME:
+            others = True
             break                                # digits sort before every name of our own layout
         rows.append((row.key, row.size, row.etag))
     if read_layout(keys.prefix, rows) is None:
-        return None
+        return Found(None, others or bool(rows))
     journal = engine.store.list(keys.ancestor_journal_prefix)
     rows += [(row.key, row.size, row.etag) for row in journal]
-    return read_layout(keys.prefix, rows)
+    return Found(read_layout(keys.prefix, rows), others)
 
 
 def check_unchanged(engine: Engine, layout: AncestorLayout) -> None:
@@ -65,7 +75,7 @@ def check_unchanged(engine: Engine, layout: AncestorLayout) -> None:
     Raises:
         ConflictError: an old-release process has written since.
     """
-    found = find_layout(engine, DatabaseKeys(layout.prefix))
+    found = find_layout(engine, DatabaseKeys(layout.prefix)).layout
     if found is None or found.identity != layout.identity:
         raise ConflictError(
             "a process that still runs sqlite-s3vfs 0.0.x wrote to the database: stop it, then run "
@@ -114,7 +124,7 @@ def settled_in_segments(
     recent = dict(origin.manifest.blocks.recent)
     first = recent.get(0)
     if first is not None and isinstance(first.source, AncestorSource):
-        (content,) = _fetch(engine, [(keys.ancestor_block(0), first.source.etag)])
+        content = _first_block(engine, keys, first.source.etag)
         name = ObjectName(1, engine.ids.new_id())
         frame = encode_frame(name.random, 0, content[: first.valid])
         data, placed = encode_segment(origin.manifest.database_id, name, [frame])
@@ -126,6 +136,16 @@ def settled_in_segments(
         engine.ids.new_id(), (keys.ancestor_block(0).removeprefix(keys.prefix), *suffixes)
     )
     return Origin(manifest, None, origin.layout), condemned
+
+
+def _first_block(engine: Engine, keys: DatabaseKeys, etag: str) -> bytes:
+    key = keys.ancestor_block(0)
+    try:
+        return _fetch_block(engine, key, etag)
+    except CorruptError as error:
+        raise ConflictError(
+            f"another writer adopted or changed the database: run the transaction again. key={key!r}"
+        ) from error
 
 
 def _playback(

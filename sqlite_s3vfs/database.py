@@ -25,6 +25,7 @@ from sqlite_s3vfs.errors import (
     UnsupportedFormatError,
     WriteLockHeldError,
 )
+from sqlite_s3vfs.format.ancestor import AncestorLayout
 from sqlite_s3vfs.format.keys import DatabaseKeys, check_prefix
 from sqlite_s3vfs.format.manifest import Condemned, State
 from sqlite_s3vfs.interrupts import run_uninterrupted
@@ -149,10 +150,12 @@ class Database:
             published = self.committer.publish(ready)
         except CommitUnknownError:
             self._distrusted = True
+            self._folding.forget()
             raise
         except S3VFSError:
             self._distrusted = True
-            self._folding.refused()
+            if ready.prepared.adoption:
+                self._folding.refused()
             raise
         snapshot = self._accept(published)
         if changes:
@@ -209,24 +212,47 @@ class Database:
                 "the manifest was deleted while the database was in use: restore the object. "
                 f"key={self.keys.manifest!r}"
             )
-        layout = find_layout(self.engine, self.keys)
-        if layout is None:
-            if current and not current.origin.layout:
-                return current
-            settings = self.engine.settings
-            origin = new_database(
-                self.engine.ids.new_id() + self.engine.ids.new_id(),
-                block_size=settings.block_size,
-                retention_seconds=settings.retention_seconds,
-            )
-            return self._newer(_Current(origin, self._snapshot_of(None)))
-        if current and current.origin.layout and current.origin.layout.identity == layout.identity:
+        found = find_layout(self.engine, self.keys)
+        try:
+            state = self._old_state(current, found.layout) if found.layout else None
+        except CorruptError:
+            state = self._adopted_meanwhile()
+            if state is None:
+                raise
+        if state is None and found.others:
+            state = self._adopted_meanwhile()
+        return state or self._absent(current)
+
+    def _old_state(self, current: _Current | None, layout: AncestorLayout) -> _Current:
+        """What the objects of sqlite-s3vfs 0.0.x hold."""
+        known = current.origin.layout if current else None
+        if current and known and known.identity == layout.identity:
             return current
         origin, first_block = old_origin(self.engine, self.keys, layout)
         snapshot = Snapshot(
             self.engine, self.keys, origin.manifest, self._missing, held={0: first_block}
         )
         return self._newer(_Current(origin, snapshot))
+
+    def _adopted_meanwhile(self) -> _Current | None:
+        """The state that a manifest tells which was not there a request ago.
+
+        Adoption deletes old objects after it has put the manifest: whoever looked for the manifest
+        before and for the objects after has to look again.
+        """
+        head = self._manifests.latest()
+        return self._newer(self._current_of(head)) if head else None
+
+    def _absent(self, current: _Current | None) -> _Current:
+        if current and not current.origin.layout:
+            return current
+        settings = self.engine.settings
+        origin = new_database(
+            self.engine.ids.new_id() + self.engine.ids.new_id(),
+            block_size=settings.block_size,
+            retention_seconds=settings.retention_seconds,
+        )
+        return self._newer(_Current(origin, self._snapshot_of(None)))
 
     def _current_of(self, head: Head) -> _Current:
         if head.manifest.state is not State.LIVE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from sqlite_s3vfs.database import Database
@@ -41,16 +41,18 @@ def store_for(
     Raises:
         InvalidArgumentError: neither a bucket nor a store, or arguments that a store cannot take.
     """
-    if hasattr(bucket, "meta") and hasattr(bucket, "objects"):
-        return S3ObjectStore(cast("Bucket", bucket), extra_args)
-    if not (hasattr(bucket, "get") and hasattr(bucket, "identity")):
+    given: Any = bucket                 # told apart by what they can do: boto3 makes classes at run time
+    if hasattr(given, "meta") and hasattr(given, "objects"):
+        return S3ObjectStore(given, extra_args)
+    if not (hasattr(given, "get") and hasattr(given, "identity")):
         raise InvalidArgumentError(
             "a boto3 Bucket is needed: boto3.resource('s3').Bucket('name'). "
             f"given={type(bucket).__name__}"
         )
     if extra_args:
         raise InvalidArgumentError("extra_args are for S3 buckets only.")
-    return cast(ObjectStore, bucket)
+    store: ObjectStore = given
+    return store
 
 
 def store_from_url(url: str) -> tuple[ObjectStore, str]:

@@ -58,6 +58,11 @@ class Folding:
         with self._state_lock:
             self._sent = False
 
+    def forget(self) -> None:
+        """Nothing tells whether a manifest refers to the waiting fold: let it be, for good."""
+        with self._state_lock:
+            self._ready = None
+
     def after_commit(self, snapshot: Snapshot) -> None:
         """Drop a fold that is adopted or outdated; start one where the tail has become long."""
         manifest = snapshot.manifest
