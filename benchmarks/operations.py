@@ -16,6 +16,7 @@ class Operation:
 
 OPERATIONS = (
     Operation("open_empty", "open an empty name"),
+    Operation("look_at_empty", "first read after it, empty"),
     Operation("open", "open"),
     Operation("first_read", "first read after it"),
     Operation("repeated_read", "read transaction again"),

@@ -26,7 +26,10 @@ def measure_reads(worker: Worker) -> None:
     """Open, read, read again, each time through a fresh VFS; then cold lookups and cold scans."""
     for latency in worker.rounds("open_empty"):
         vfs_name, name = worker.fresh_vfs().name, f"empty-{time.perf_counter_ns()}"
-        worker.measure("open_empty", latency, open_database, name, vfs_name).close()
+        connection = worker.measure("open_empty", latency, open_database, name, vfs_name)
+        tables = worker.measure("look_at_empty", latency, count_tables, connection)
+        check(tables == 0, f"there are {tables} tables under an empty name")
+        connection.close()
     for latency in worker.rounds("open"):
         vfs_name = worker.fresh_vfs().name
         connection = worker.measure("open", latency, open_database, DATABASE, vfs_name)
@@ -80,6 +83,12 @@ def measure_transfers(worker: Worker) -> None:
 def open_database(name: str, vfs_name: str) -> apsw.Connection:
     """A connection to a stored database."""
     return apsw.Connection(name, vfs=vfs_name)
+
+
+def count_tables(connection: apsw.Connection) -> int:
+    """Find out whether there is a database at all: the connection alone need not ask."""
+    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
+    return int(str(tables))
 
 
 def lookup(connection: apsw.Connection, row_id: int) -> tuple[str, str]:
