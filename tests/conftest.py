@@ -6,8 +6,9 @@ Tests with MinIO are skipped, with the reason printed, where no server answers; 
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,15 +33,21 @@ ACCESS_KEY = os.environ.get("S3VFS_TEST_ACCESS_KEY", "AKIAIDIDIDIDIDIDIDID")
 SECRET_KEY = os.environ.get("S3VFS_TEST_SECRET_KEY", "a" * 40)
 
 
+def _session(access_key: str, secret_key: str, token: str | None = None) -> boto3.session.Session:
+    return boto3.session.Session(
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        aws_session_token=token,
+        region_name="us-east-1",
+    )
+
+
 @pytest.fixture(scope="session")
 def minio() -> Iterator[S3ServiceResource]:
     """The test server, as a boto3 resource with patience of a few seconds."""
-    resource = boto3.session.Session().resource(
+    resource = _session(ACCESS_KEY, SECRET_KEY).resource(
         "s3",
         endpoint_url=ENDPOINT,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
         config=Config(connect_timeout=5, read_timeout=30, max_pool_connections=32),
     )
     try:
@@ -65,6 +72,30 @@ def minio_bucket(minio: S3ServiceResource) -> Iterator[Bucket]:
         if not bucket.objects.all().delete():
             break
     bucket.delete()
+
+
+@pytest.fixture
+def bucket_allowing(minio: S3ServiceResource, minio_bucket: Bucket) -> Callable[..., Bucket]:
+    """Call it with actions (``"s3:GetObject"`` …) for the same bucket, with a right to these only."""
+
+    def restricted(*actions: str) -> Bucket:
+        name = minio_bucket.name
+        resources = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": resources}
+        role = (
+            _session(ACCESS_KEY, SECRET_KEY)
+            .client("sts", endpoint_url=ENDPOINT)
+            .assume_role(
+                RoleArn="arn:aws:iam::123456789012:role/tests",
+                RoleSessionName="tests",
+                Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+            )
+        )
+        key = role["Credentials"]
+        session = _session(key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"])
+        return session.resource("s3", endpoint_url=ENDPOINT).Bucket(name)
+
+    return restricted
 
 
 @pytest.fixture

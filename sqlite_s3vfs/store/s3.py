@@ -29,6 +29,7 @@ from sqlite_s3vfs.errors import (
     InvalidArgumentError,
     S3VFSError,
     StoreUnavailableError,
+    UnsafeStoreError,
 )
 from sqlite_s3vfs.store.arguments import (
     KEYS_IN_ONE_REQUEST,
@@ -291,6 +292,8 @@ class S3ObjectStore:
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
             conditional = "IfMatch" in asked or "IfNoneMatch" in asked
             found = error_of_answer(code, status, conditional=conditional)
+            if found is UnsafeStoreError and not _FOR_PUTS.isdisjoint(asked):
+                found = InvalidArgumentError  # encryption or storage class may be what it lacks
             facts |= {"code": code, "status": status}
         else:
             rows = (ours for theirs, ours in _ERROR_BY_SDK_CLASS if isinstance(error, theirs))
