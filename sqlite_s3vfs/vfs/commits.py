@@ -17,7 +17,7 @@ from sqlite_s3vfs.errors import (
     StoreUnavailableError,
 )
 from sqlite_s3vfs.interrupts import run_uninterrupted
-from sqlite_s3vfs.vfs.session import Session
+from sqlite_s3vfs.vfs.session import Session, never_unlocked
 from sqlite_s3vfs.vfs.states import Settled, Writing
 
 
@@ -58,6 +58,8 @@ def finish(session: Session) -> None:
     if isinstance(state, Writing) and state.transaction.changed:
         _publish_last(session, state)
     if isinstance(session.state, Settled):
+        if session.state.lost:
+            raise never_unlocked(session.name)
         session.state.ended = True
 
 

@@ -55,7 +55,7 @@ class MainFile:
 
     def xFileSize(self) -> int:
         with sqlite_errors(Place.READ):
-            return self._session.size
+            return self._session.state.size
 
     def xLock(self, level: int) -> None:
         with sqlite_errors(Place.LOCK):

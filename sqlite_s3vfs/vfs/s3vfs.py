@@ -165,4 +165,5 @@ class S3VFS(apsw.VFS):
             read_only=bool(flags[0] & apsw.SQLITE_OPEN_READONLY),
             immutable=name.uri_boolean("immutable", False),
         )
+        flags[1] = flags[0]
         return MainFile(session, answer_pragma, self._databases.closed)

@@ -69,11 +69,6 @@ class Session:
         self._misread: Snapshot | None = None
 
     @property
-    def size(self) -> int:
-        """Bytes of the file. 0 requests in a transaction."""
-        return self.state.size
-
-    @property
     def is_committing(self) -> bool:
         """Whether SQLite holds EXCLUSIVE: it takes that on every database before the first sync."""
         return isinstance(self.state, Writing) and self.state.exclusive
@@ -199,14 +194,21 @@ class Session:
 
     def _undo(self, state: Settled) -> None:
         """SQLite rolls back what was settled: its page cache shows the base from here on."""
-        if state.ended:
-            raise InvalidArgumentError(
-                "locking_mode=EXCLUSIVE cannot be had on a shared database: set it back with "
-                f"PRAGMA locking_mode=NORMAL and run the transaction again. name={self.name!r}"
-            )
-        state.snapshot = state.base
-        self.cached = None
+        if not state.ended:
+            state.snapshot = state.base
+            self.cached = None
+        elif not state.lost:
+            state.lost = True               # its rollback may write; its commit will fail again
+            raise never_unlocked(self.name)
 
     def _check_alive(self) -> None:
         if isinstance(self.state, Dead):
             raise self.state.error()
+
+
+def never_unlocked(name: str) -> InvalidArgumentError:
+    """The error for a transaction that begins before the last one was unlocked."""
+    return InvalidArgumentError(
+        "locking_mode=EXCLUSIVE cannot be had on a shared database: set it back with "
+        f"PRAGMA locking_mode=NORMAL and run the transaction again. name={name!r}"
+    )

@@ -96,12 +96,13 @@ class Settled(_OnSnapshot):
     """The transaction was published or refused, and SQLite has not unlocked yet: nothing is written.
 
     ``snapshot`` is what the connection sees from here on; ``refusal`` is None where it was published.
-    ``ended``: SQLite has carried its own commit to the end.
+    ``ended``: SQLite has carried its own commit to the end. ``lost``: it wrote all the same after that.
     """
 
     base: Snapshot
     refusal: BaseException | None
     ended: bool = False
+    lost: bool = False
 
 
 @dataclass(slots=True)
