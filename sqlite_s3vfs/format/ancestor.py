@@ -170,7 +170,7 @@ def describe_file(
     )
     if block_size is None:
         raise CorruptError(
-            "the old layout's objects do not reach the end of the database: restore the missing ones. "
+            "the old layout's objects do not reach the end of the database: restore what is missing. "
             f"prefix={layout.prefix!r} size={size} objects={len(layout.blocks)}"
         )
     blocks = tuple(_within(layout.blocks, size, block_size))

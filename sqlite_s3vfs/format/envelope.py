@@ -81,6 +81,8 @@ def unseal(data: bytes | memoryview, kind: ObjectKind) -> Envelope:
     end = HEADER_SIZE + stored_size
     if len(data) < end or size > PAYLOAD_SIZE_MAX:
         raise CorruptError(f"object is cut short. size={len(data)} expected={end}")
+    if len(data) > end and stored_kind != ObjectKind.SEGMENT.value:
+        raise CorruptError(f"something follows the object. size={len(data)} expected={end}")
     stored = bytes(data[HEADER_SIZE:end])
     header = bytes(data[: _FIELDS.size])
     if _digest(header, stored) != bytes(data[_FIELDS.size : HEADER_SIZE]):

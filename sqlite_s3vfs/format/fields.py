@@ -24,7 +24,7 @@ def pack(value: object) -> bytes:
 def unpack_map(payload: bytes, what: str) -> dict[str, Any]:
     """Decode a payload whose top is a map with text keys."""
     try:
-        value = msgpack.unpackb(payload, raw=False, strict_map_key=False)
+        value = msgpack.unpackb(payload, raw=False, strict_map_key=True)
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise CorruptError(f"{what} cannot be decoded.") from error
     if not isinstance(value, dict):

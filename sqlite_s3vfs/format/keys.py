@@ -13,7 +13,9 @@ RESERVED_ELEMENTS = frozenset({"manifest", "segments", "maps", "history", "lease
 KEY_SIZE_MAX = 1024
 """Bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
-_NAME = re.compile(r"(\d{20})-([0-9a-f]{16})")
+_VERSION_MAX = (1 << 63) - 1
+_NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})")
+_KEY_SUFFIX = re.compile(rf"/(?:segments|maps|history)/{_NAME.pattern}|(?:-journal)?/[0-9]{{10}}")
 
 
 class ObjectName(NamedTuple):
@@ -29,7 +31,18 @@ class ObjectName(NamedTuple):
 def parse_object_name(text: str) -> ObjectName | None:
     """The inverse of ``str(name)``; None where ``text`` is anything else."""
     match = _NAME.fullmatch(text)
-    return match and ObjectName(int(match[1]), bytes.fromhex(match[2]))
+    if match is None or int(match[1]) > _VERSION_MAX:
+        return None
+    return ObjectName(int(match[1]), bytes.fromhex(match[2]))
+
+
+def is_key_suffix(text: str) -> bool:
+    """Whether ``text``, put after a prefix, gives a key of that database that may be deleted.
+
+    So it is with segments, map objects, history objects, and blocks and journal of the old layout:
+    never with the manifest, and never with a key of a database whose name only begins like ours.
+    """
+    return _KEY_SUFFIX.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

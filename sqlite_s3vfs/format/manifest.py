@@ -9,18 +9,21 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlite_s3vfs.format.blockmap import BlockMap
 from sqlite_s3vfs.format.geometry import unit_count
-from sqlite_s3vfs.format.keys import ObjectName
+from sqlite_s3vfs.format.keys import ObjectName, is_key_suffix
 from sqlite_s3vfs.format.tail import TailEntry
 
 RECENT_COMMITS = 32
 """Commits that a manifest remembers at least; more while the tail holds their pages."""
 HISTORY_NAMES = 64
 """History objects that a manifest names; older ones are named by those."""
+
+_PAGE_SIZES = frozenset({0, *(1 << power for power in range(9, 17))})
 
 
 class State(enum.Enum):
@@ -153,19 +156,27 @@ def check_manifest(manifest: Manifest) -> None:
     """
     versions = [commit.version for commit in manifest.commits]
     _rule(bool(versions), "the newest commit is named")
-    _rule(versions == list(range(versions[0], manifest.version + 1)), "commits have no gaps")
+    _rule(versions[-1] == manifest.version, "the newest commit is the last")
+    gaps = any(later != earlier + 1 for earlier, later in pairwise(versions))
+    _rule(not gaps, "commits have no gaps")
     _rule(manifest.block_size > 0, "blocks have a size")
     _rule(manifest.page_size > 0 or not manifest.size, "a database with content has a page size")
-    _rule(not manifest.page_size & (manifest.page_size - 1), "page sizes are powers of two")
+    _rule(manifest.page_size in _PAGE_SIZES, "page sizes are powers of two from 512 to 65536")
     for entry in manifest.tail:
         in_file = (entry.page - 1) * manifest.page_size < manifest.size
         _rule(in_file, "tail pages lie in the file (I3)")
         _rule(versions[0] <= entry.version <= manifest.version, "tail commits are named (I2)")
+    for copy in manifest.interior:
+        in_file = 0 < copy.page * manifest.page_size <= manifest.size
+        _rule(in_file, "interior copies are whole pages of the file")
     recent = manifest.blocks.recent
     _rule(not recent or max(recent) < manifest.block_count, "mapped blocks lie in the file")
     whole = all(0 < found.valid <= manifest.block_size for found in recent.values())
     _rule(whole, "valid bytes lie in the block")
     _rule(1 <= manifest.oldest_readable <= manifest.version, "the newest version is readable")
+    condemned = manifest.condemned.key_suffixes if manifest.condemned else ()
+    gone = (*condemned, *(row.key_suffix for row in manifest.died))
+    _rule(all(map(is_key_suffix, gone)), "only what may be deleted is condemned or dead (I5)")
 
 
 def check_successor(base: Manifest | None, new: Manifest) -> None:

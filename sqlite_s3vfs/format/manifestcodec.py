@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlite_s3vfs.errors import CorruptError, UnsupportedFormatError
 from sqlite_s3vfs.format.envelope import ObjectKind, seal, unseal
-from sqlite_s3vfs.format.fields import Record, binary, pack, rows, uint, unpack_map
+from sqlite_s3vfs.format.fields import Record, binary, pack, rows, text, uint, unpack_map
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 from sqlite_s3vfs.format.manifest import (
     Commit,
@@ -49,9 +49,9 @@ def decode_manifest(data: bytes) -> Manifest:
 def manifest_of_payload(database_id: bytes, payload: bytes) -> Manifest:
     """The manifest of an opened envelope's payload (of a history object too)."""
     fields = unpack_map(payload, "manifest")
-    _check_features(fields.get("features"))
+    features = _features(fields.get("features"))
     try:
-        manifest = _manifest(database_id, fields)
+        manifest = _manifest(database_id, features, fields)
         check_manifest(manifest)
     except (RuleBrokenError, OverflowError) as error:
         raise CorruptError(f"manifest breaks a rule of the format. rule={error}") from error
@@ -92,10 +92,12 @@ def _payload(manifest: Manifest) -> dict[str, object]:
     }
 
 
-def _manifest(database_id: bytes, fields: dict[str, Any]) -> Manifest:
+def _manifest(
+    database_id: bytes, features: tuple[str, ...], fields: dict[str, Any]
+) -> Manifest:
     return Manifest(
         database_id=database_id,
-        features=(),
+        features=features,
         state=_state(fields.get("state")),
         page_size=uint(fields.get("page_size"), "page size", 65536),
         size=uint(fields.get("size"), "size"),
@@ -131,12 +133,14 @@ def decode_died(value: object) -> tuple[Died, ...]:
     return tuple(Died(record.text(), record.uint(), record.uint()) for record in records)
 
 
-def _check_features(value: object) -> None:
-    unknown = [feature for feature in rows(value, "features") if feature not in KNOWN_FEATURES]
+def _features(value: object) -> tuple[str, ...]:
+    features = tuple(text(feature, "feature") for feature in rows(value, "features"))
+    unknown = [feature for feature in features if feature not in KNOWN_FEATURES]
     if unknown:
         raise UnsupportedFormatError(
             f"written by a newer release: upgrade sqlite-s3vfs. features={unknown!r:.200}"
         )
+    return features
 
 
 def _state(value: object) -> State:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import zstandard
@@ -58,11 +59,11 @@ def encode_locators(locators: Mapping[int, Locator]) -> dict[str, object]:
     }
 
 
-def decode_locators(fields: object) -> dict[int, Locator]:
+def decode_locators(fields: object, *, rows_max: int = _ROWS_MAX) -> dict[int, Locator]:
     """The inverse of ``encode_locators``."""
     if not isinstance(fields, dict):
         raise CorruptError("block map table is not a map.")
-    count = uint(fields.get("count"), "block map count", _ROWS_MAX)
+    count = uint(fields.get("count"), "block map count", rows_max)
     raw = decompress(binary(fields.get("columns"), "block map columns"), count * _ROW_SIZE)
     if len(raw) != count * _ROW_SIZE:
         raise CorruptError(f"block map columns have the wrong size. size={len(raw)} rows={count}")
@@ -79,6 +80,8 @@ def decode_locators(fields: object) -> dict[int, Locator]:
     if count and max(columns[1]) >= len(sources):
         raise CorruptError("block map refers to a source that it does not have.")
     blocks, positions, offsets, lengths, valids = columns
+    if any(before >= after for before, after in pairwise(blocks)):
+        raise CorruptError("block map is out of order.")
     return {
         block: Locator(sources[index], offset, length, valid)
         for block, index, offset, length, valid in zip(
@@ -106,8 +109,8 @@ def decode_map(fields: object) -> BlockMap:
         raise CorruptError("block map has spans that format 1 does not have.")
     return BlockMap(
         recent=decode_locators(fields.get("recent")),
-        pieces=decode_refs(fields.get("pieces")),
-        nodes=decode_refs(fields.get("nodes")),
+        pieces=decode_refs(fields.get("pieces"), PIECE_SPAN),
+        nodes=decode_refs(fields.get("nodes"), PIECE_SPAN * NODE_SPAN),
     )
 
 
@@ -118,14 +121,18 @@ def encode_refs(refs: Mapping[int, PieceRef]) -> list[list[object]]:
     ]
 
 
-def decode_refs(value: object) -> dict[int, PieceRef]:
-    """The inverse of ``encode_refs``."""
-    refs = {}
+def decode_refs(value: object, span: int) -> dict[int, PieceRef]:
+    """The inverse of ``encode_refs``; ``span`` is blocks a reference."""
+    refs: dict[int, PieceRef] = {}
+    previous = -1
     for row in rows(value, "map references"):
         record = Record(row, 4, "map reference")
         index = record.uint()
         name = ObjectName(record.uint(), record.binary(RANDOM_SIZE))
-        refs[index] = PieceRef(name, record.uint())
+        refs[index] = PieceRef(name, record.uint(span))
+        if index <= previous:
+            raise CorruptError(f"map references are out of order. index={index}")
+        previous = index
     return refs
 
 
@@ -141,12 +148,17 @@ def encode_node(database_id: bytes, name: ObjectName, refs: Mapping[int, PieceRe
 
 def decode_piece(data: bytes, database_id: bytes, name: ObjectName) -> dict[int, Locator]:
     """The inverse of ``encode_piece``; checks that it is the object it should be."""
-    return decode_locators(_decode_map_object(data, database_id, name).get("locators"))
+    fields = _decode_map_object(data, database_id, name).get("locators")
+    locators = decode_locators(fields, rows_max=PIECE_SPAN)
+    _check_one_unit(locators, PIECE_SPAN, name)
+    return locators
 
 
 def decode_node(data: bytes, database_id: bytes, name: ObjectName) -> dict[int, PieceRef]:
     """The inverse of ``encode_node``; checks that it is the object it should be."""
-    return decode_refs(_decode_map_object(data, database_id, name).get("pieces"))
+    refs = decode_refs(_decode_map_object(data, database_id, name).get("pieces"), PIECE_SPAN)
+    _check_one_unit(refs, NODE_SPAN, name)
+    return refs
 
 
 def _encode_map_object(database_id: bytes, name: ObjectName, fields: dict[str, object]) -> bytes:
@@ -161,6 +173,11 @@ def _decode_map_object(data: bytes, database_id: bytes, name: ObjectName) -> dic
     if found != (database_id, name.version, name.random):
         raise CorruptError(f"another object lies where a map piece should. name={name}")
     return payload
+
+
+def _check_one_unit(indexes: Iterable[int], span: int, name: ObjectName) -> None:
+    if len({index // span for index in indexes}) > 1:
+        raise CorruptError(f"a map piece reaches over its span. name={name}")
 
 
 def _column_bytes(code: str, column: list[int]) -> bytes:

@@ -1,14 +1,15 @@
 """The tail: pages of the recent small commits, each with the version that wrote it.
 
-Entries are kept in the order of their commits; a page may have several. An entry is the page itself,
-the page compressed, or a patch: zstd with the page's previous version (as it is without this entry:
-the entry before it, or what the blocks hold) as dictionary.
+Entries are kept in the order of their commits, and of pages within one; a page may have several. An
+entry is the page itself, the page compressed, or a patch: zstd with the page's previous version (as it
+is without this entry: the entry before it, or what the blocks hold) as dictionary.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import zstandard
@@ -105,6 +106,7 @@ def decode_tail(value: object) -> tuple[TailEntry, ...]:
 
 
 def _check_order(entries: Sequence[TailEntry]) -> None:
-    versions = [entry.version for entry in entries]
-    if versions != sorted(versions) or any(entry.page < 1 for entry in entries):
+    places = [(entry.version, entry.page) for entry in entries]
+    ascending = all(before < after for before, after in pairwise(places))
+    if not ascending or any(entry.page < 1 for entry in entries):
         raise CorruptError("tail entries are out of order.")
