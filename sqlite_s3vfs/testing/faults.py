@@ -207,17 +207,19 @@ class HoldBack:
     """The call is under way for long and the caller gives up; it arrives later.
 
     It arrives after ``calls`` more calls of this client, just before the next one, or when
-    ``FaultyStore.deliver`` is called. With ``retried`` a second attempt is made at once, whose answer
-    the caller sees, and the first arrives late.
+    ``FaultyStore.deliver`` is called. ``silence`` more calls get no answer first. With ``retried`` a
+    second attempt is made at once, whose answer the caller sees, and the first arrives late.
     """
 
     calls: int = FOREVER
+    silence: int = 0
     retried: bool = False
 
     def strike(self, call: StoreCall, attempt: Attempt[T], line: Line) -> T:
         line.held.append(HeldCall(call, attempt, self.calls))
         if self.retried:
             return attempt()
+        line.silent_calls = self.silence
         raise StoreUnavailableError(f"no answer in time, the request is under way. call={call}")
 
 

@@ -19,7 +19,10 @@ from sqlite_s3vfs.testing import (
     StoreCall,
     every_call,
     mutations,
+    puts_of,
 )
+
+manifest_puts = puts_of("/manifest")
 
 
 def puts(call: StoreCall) -> bool:
@@ -47,6 +50,9 @@ DIES: frozenset[Told] = frozenset({"died"})
 CLEAR: frozenset[Told] = frozenset({"committed", "refused"})
 ANY: frozenset[Told] = CLEAR | {"unknown"}
 
+UNTIL_GIVEN_UP = 11
+"""Calls that a commit makes to settle its put before it says "unknown"; the next one is answered."""
+
 FAULTS = (
     Struck("dies before the call", Die(), DIES),
     Struck("dies after the call", Die(carried_out=True), DIES),
@@ -56,12 +62,23 @@ FAULTS = (
     Struck("the answer is lost once", LoseAnswer(), CLEAR),
     Struck("the answer is lost, and three more calls fail", LoseAnswer(silence=3), CLEAR),
     Struck("the answer is lost, and all later calls fail", LoseAnswer(silence=FOREVER), ANY),
+    Struck("the answer is lost until it is given up", LoseAnswer(silence=UNTIL_GIVEN_UP), ANY),
     Struck("the call is carried out twice", CarryOutTwice(), DONE, mutations),
     Struck("the put is answered 409 once", AnswerConflict(), DONE, puts),
     Struck("the put is carried out, then answered 409", AnswerConflict(carried_out=True), DONE, puts),
-    Struck("the put arrives after the next call", HoldBack(calls=1), CLEAR, puts),
-    Struck("the put arrives two calls later", HoldBack(calls=2), CLEAR, puts),
-    Struck("the put arrives when all is over", HoldBack(), CLEAR, puts),
-    Struck("the put arrives after its own retry", HoldBack(retried=True), DONE, puts),
-    Struck("the put arrives long after its own retry", HoldBack(calls=1, retried=True), DONE, puts),
-)  # fmt: skip
+    *(
+        Struck(f"the put arrives {calls} calls later", HoldBack(calls), CLEAR, puts)
+        for calls in (1, 2, 3, FOREVER)
+    ),
+    *(
+        Struck(
+            f"the put arrives {calls} calls after a long silence",
+            HoldBack(calls, silence=UNTIL_GIVEN_UP),
+            ANY,
+            puts,
+        )
+        for calls in (0, 1, 2, 3, FOREVER)
+    ),
+    Struck("the put arrives after its own retry", HoldBack(0, retried=True), DONE, puts),
+    Struck("the put arrives long after its own retry", HoldBack(retried=True), DONE, puts),
+)

@@ -38,13 +38,15 @@ def random_blobs(table: str, count: int, size: int, *, seed: int) -> Script:
 DEFAULTS = Settings()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """One kind of commit: ``before`` is there, ``change`` is what goes wrong.
 
-    ``fold`` moves the tail into blocks before the change, which then adopts them; ``ancestor`` lays
-    the content before out as sqlite-s3vfs 0.0.x did; ``cold`` makes the change by a process that has
-    done nothing before; ``calls_min`` store calls are made at least, or the kind is not what it says.
+    Another process makes what comes before, but for the last ``own`` scripts; what the first
+    ``ancestor`` scripts make is laid out as sqlite-s3vfs 0.0.x did. ``fold`` moves the tail into blocks
+    before the change, which then adopts them. ``cold`` makes the change by a process that has not even
+    read; ``proven`` spares it the probe of the store. The change makes at least ``calls_min`` store
+    calls, or the kind is not what it says.
     """
 
     name: str
@@ -54,8 +56,10 @@ class Kind:
     settings: Settings = DEFAULTS
     how: How = "transaction"
     fold: bool = False
-    ancestor: bool = False
+    ancestor: int = 0
+    own: int = 0
     cold: bool = False
+    proven: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -99,7 +103,7 @@ ONE_ROW = sql("update account set balance = 0 where id = 7")
 SMALL_SEGMENTS = Settings(block_size=8192, segment_size=64 << 10)
 
 KINDS = (
-    Kind("new database", (), SCHEMA, 4, cold=True),
+    Kind("new database", (), SCHEMA, 10, cold=True, proven=False),
     Kind("tail commit", (SCHEMA,), ONE_ROW, 2),
     Kind("tail commit, cold", (SCHEMA,), ONE_ROW, 2, cold=True),
     Kind(
@@ -117,6 +121,13 @@ KINDS = (
         Settings(block_size=4095, segment_size=64 << 10),
     ),
     Kind(
+        "commit with blocks beside pages in the tail",
+        (SCHEMA, random_blobs("blobs", 100, 1000, seed=10), *UPDATES),
+        random_blobs("blobs", 300, 1000, seed=11),
+        5,
+        Settings(block_size=4095, segment_size=64 << 10),
+    ),
+    Kind(
         "commit that adopts a fold",
         (SCHEMA, *UPDATES),
         ONE_ROW,
@@ -126,7 +137,7 @@ KINDS = (
     Kind(
         "commit with blocks that adopts a fold",
         (SCHEMA, random_blobs("blobs", 100, 1000, seed=3), *UPDATES),
-        random_blobs("blobs", 100, 1000, seed=4),
+        random_blobs("blobs", 300, 1000, seed=4),
         4,
         SMALL_SEGMENTS,
         fold=True,
@@ -150,8 +161,8 @@ KINDS = (
     ),
     Kind(
         "page-size change",
-        (SCHEMA, *UPDATES, sql("pragma page_size = 1024")),
-        sql("vacuum"),
+        (SCHEMA, *UPDATES),
+        sql("pragma page_size = 1024", "vacuum"),
         3,
         SMALL_SEGMENTS,
     ),
@@ -162,7 +173,7 @@ KINDS = (
         5,
         Settings(block_size=512, segment_size=1 << 20),
     ),
-    Kind("deserialize over nothing", (), SCHEMA, 4, SMALL_SEGMENTS, how="deserialize", cold=True),
+    Kind("deserialize over nothing", (), SCHEMA, 3, SMALL_SEGMENTS, how="deserialize", cold=True),
     Kind(
         "deserialize over a database",
         (SCHEMA, *UPDATES),
@@ -177,7 +188,7 @@ KINDS = (
         ONE_ROW,
         6,
         Settings(block_size=65536),
-        ancestor=True,
+        ancestor=1,
         cold=True,
     ),
     Kind(
@@ -186,8 +197,16 @@ KINDS = (
         random_blobs("blobs", 100, 1000, seed=9),
         7,
         Settings(segment_size=64 << 10),
-        ancestor=True,
+        ancestor=1,
         cold=True,
     ),
+    Kind("commit after one's own adoption", (SCHEMA, UPDATES[0]), ONE_ROW, 2, ancestor=1, own=1),
+    Kind("commit after another's adoption", (SCHEMA, UPDATES[0]), ONE_ROW, 3, ancestor=1),
 )
 ANCESTOR_BLOCK_SIZE = 4096
+
+
+def kind_called(name: str) -> Kind:
+    """One of ``KINDS``."""
+    (found,) = (kind for kind in KINDS if kind.name == name)
+    return found

@@ -154,6 +154,17 @@ def test_a_held_put_arrives_after_as_many_calls_as_it_says(store):
     assert [held.refused for held in faulty.held] == [False]
 
 
+def test_a_held_put_waits_for_the_end_of_the_silence(store):
+    faulty = FaultyStore(store, At(0, HoldBack(calls=1, silence=3)))
+    for _ in range(4):
+        with pytest.raises(StoreUnavailableError):
+            faulty.put("late", b"late", if_absent=True)
+
+    seen = [faulty.get("late") is not None for _ in range(3)]
+
+    assert seen == [False, True, True]
+
+
 def test_a_held_put_arrives_when_it_is_delivered_and_only_once(store):
     faulty = FaultyStore(store, At(0, HoldBack()))
     with pytest.raises(StoreUnavailableError):
