@@ -130,8 +130,8 @@ class Manifest:
 
     @property
     def commit_id(self) -> bytes:
-        """The id of the commit that made this version."""
-        return self.commits[-1].commit_id
+        """The id of the commit that made this version; empty before the first."""
+        return self.commits[-1].commit_id if self.commits else b""
 
     @property
     def block_count(self) -> int:

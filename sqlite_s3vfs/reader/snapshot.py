@@ -1,7 +1,7 @@
 """A reader's fixed view of one version: the tail over the interior copies over the blocks.
 
 A snapshot never changes and belongs to nobody: connections that see the same version share it, and
-with it the pages of the tail that were decoded already.
+with it the pages that were decoded already.
 """
 
 from __future__ import annotations
@@ -11,54 +11,48 @@ from concurrent.futures import Future
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import Locator
-from sqlite_s3vfs.format.geometry import block_spans, unit_count
+from sqlite_s3vfs.format.geometry import block_spans
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
-from sqlite_s3vfs.format.tail import TailEntry, decode_page
-from sqlite_s3vfs.planning.interior import interior_content
 from sqlite_s3vfs.readahead import SequentialReadAhead
 from sqlite_s3vfs.reader.block_reader import BlockReader
 from sqlite_s3vfs.reader.map_reader import MapReader
+from sqlite_s3vfs.reader.shipped_pages import ShippedPages
 
 Missing = Callable[["Snapshot", str], Exception]
 
 
 class Snapshot:
-    """One version of a database, or the empty file that a database is before its first commit."""
+    """One version of a database.
+
+    Version 0 is the empty file that a database is before its first commit.
+    """
 
     def __init__(
         self,
         engine: Engine,
         keys: DatabaseKeys,
-        manifest: Manifest | None,
+        manifest: Manifest,
         missing: Missing,
         *,
         held: Mapping[int, bytes] | None = None,
     ) -> None:
         """``held`` are contents of blocks that are kept as long as the snapshot lives."""
         self.manifest = manifest
-        self.version = manifest.version if manifest else 0
-        self.size = manifest.size if manifest else 0
-        self.page_size = manifest.page_size if manifest else 0
+        self.version = manifest.version
+        self.size = manifest.size
+        self.page_size = manifest.page_size
+        self.block_size = manifest.block_size
+        self.block_count = manifest.block_count
+        self.identity = manifest.database_id + manifest.commit_id
+        """Equal exactly for equal states of the database; versions may be equal by chance."""
+        self.pages = ShippedPages(manifest, self._page_of_blocks)
         self._missing = missing
         self._held = held or {}
         self._blocks = BlockReader(engine, keys)
-        self.block_size = manifest.block_size if manifest else engine.settings.block_size
-        self._tail: dict[int, list[TailEntry]] = {}
-        self._tail_pages: dict[int, bytes] = {}
-        self._interior: dict[int, bytes] = {}
-        if manifest:
-            self._map = MapReader(
-                engine, keys, manifest.database_id, manifest.blocks, self.missing_object
-            )
-            for entry in manifest.tail:
-                self._tail.setdefault(entry.page, []).append(entry)
-            self._interior_copies = {copy.page: copy for copy in manifest.interior}
-
-    @property
-    def identity(self) -> bytes:
-        """Equal exactly for equal states of the database; versions may be equal by chance."""
-        return self.manifest.database_id + self.manifest.commit_id if self.manifest else b""
+        self._map = MapReader(
+            engine, keys, manifest.database_id, manifest.blocks, self.missing_object
+        )
 
     def missing_object(self, key: str) -> Exception:
         """The error for an object of this version that is not there."""
@@ -78,62 +72,35 @@ class Snapshot:
         if size <= 0:
             return b""
         page, start = divmod(offset, self.page_size)
-        if start + size <= self.page_size:
-            content = self.tail_page(page + 1) if page + 1 in self._tail else None
-            if content is None:
-                content = self._interior_page(page + 1)
-            if content is not None:
-                return content if size == len(content) else content[start : start + size]
+        if start + size > self.page_size:
+            return b"".join(
+                self.read(page * self.page_size + start, stop - start, ahead=ahead)
+                for page, start, stop in block_spans(offset, size, self.page_size)
+            )
+        content = self.pages.page(page + 1)
+        if content is None:
             return self._block_bytes(offset, size, ahead)
-        return self._joined(offset, size, ahead)
-
-    def tail_page(self, page: int) -> bytes | None:
-        """A page (from 1) that the tail holds, as its newest entry has it."""
-        content = self._tail_pages.get(page)
-        entries = self._tail.get(page)
-        if content is None and entries is not None:
-            previous: bytes | None = None
-            for position, entry in enumerate(entries):
-                if position == 0 and entry.encoding.needs_previous:
-                    previous = self._page_of_blocks(page)
-                previous = content = decode_page(entry, self.page_size, previous)
-            assert content is not None, "a page in the tail has an entry"
-            self._tail_pages[page] = content
-        return content
-
-    def remember(self, pages: Mapping[int, bytes]) -> None:
-        """Take over pages of the tail from the transaction that wrote them."""
-        self._tail_pages.update((page, pages[page]) for page in pages if page in self._tail)
+        return content if size == len(content) else content[start : start + size]
 
     def page_at_hand(self, page: int) -> bytes | None:
-        """A page as the blocks hold it, if that costs no request."""
-        interior = self._interior_page(page)
-        if interior is not None or self.manifest is None:
+        """A page (from 1) as the blocks hold it, if that costs no request."""
+        interior = self.pages.interior_page(page)
+        if interior is not None:
             return interior
-        spans = list(block_spans((page - 1) * self.page_size, self.page_size, self.block_size))
-        recent = self.manifest.blocks.recent
         parts = []
-        for block, start, stop in spans:
-            locator = recent.get(block)
+        for block, start, stop in block_spans(
+            (page - 1) * self.page_size, self.page_size, self.block_size
+        ):
+            locator = self.manifest.blocks.recent.get(block)
             content = locator and self._blocks.cached(block, locator)
             if content is None or len(content) < stop:
                 return None
             parts.append(content[start:stop])
         return b"".join(parts)
 
-    @property
-    def block_count(self) -> int:
-        """Blocks of the file."""
-        return unit_count(self.size, self.block_size)
-
     def locators(self, blocks: Iterable[int]) -> dict[int, Locator]:
         """Where blocks lie, holes left out."""
-        return self._map.locators(blocks) if self.manifest else {}
-
-    @property
-    def map(self) -> MapReader:
-        """The block map of a version that exists."""
-        return self._map
+        return self._map.locators(blocks)
 
     def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
@@ -159,34 +126,15 @@ class Snapshot:
             content = self._held.get(block, contents.get(block, b""))[:stop]
             start = block * self.block_size - offset
             file[start : start + len(content)] = content
-        for page in self._tail:
+        for page in self.pages.tail_numbers:
             start = (page - 1) * self.page_size - offset
             if -self.page_size < start < size:
-                content = self.tail_page(page) or b""
+                content = self.pages.tail_page(page) or b""
                 visible = content[max(0, -start) : size - start]
                 file[max(0, start) : max(0, start) + len(visible)] = visible
         return bytes(file)
 
-    def _joined(self, offset: int, size: int, ahead: SequentialReadAhead | None) -> bytes:
-        if not self._tail:
-            return bytes(self._block_bytes(offset, size, ahead))
-        spans = block_spans(offset, size, self.page_size)
-        return b"".join(
-            self.read(page * self.page_size + start, stop - start, ahead=ahead)
-            for page, start, stop in spans
-        )
-
-    def _interior_page(self, page: int) -> bytes | None:
-        content = self._interior.get(page)
-        if content is None and self.manifest and page in self._interior_copies:
-            content = interior_content(self._interior_copies[page], self.page_size)
-            self._interior[page] = content
-        return content
-
     def _page_of_blocks(self, page: int) -> bytes:
-        interior = self._interior_page(page)
-        if interior is not None:
-            return interior
         return bytes(self._block_bytes((page - 1) * self.page_size, self.page_size, None))
 
     def _block_bytes(

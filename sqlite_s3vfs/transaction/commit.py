@@ -193,7 +193,7 @@ class Committer:
             base if base.version else None,
             work.changes,
             block_size=base.block_size,
-            tail_page=snapshot.tail_page,
+            tail_page=snapshot.pages.tail_page,
             block_page=snapshot.page_at_hand,
         )
         prepared = replace(
@@ -325,7 +325,7 @@ def _interior(work: Work, written: frozenset[int]) -> tuple[InteriorPage, ...]:
     pages = dict(work.changes.pages)
     for entry in base.tail if base.page_size == page_size else ():
         blocks = overlapping(entry.page - 1, page_size, base.block_size)
-        content = work.snapshot.tail_page(entry.page)
+        content = work.snapshot.pages.tail_page(entry.page)
         if content is not None and entry.page not in pages and written.issuperset(blocks):
             pages[entry.page] = content
     return gather_interior(pages)

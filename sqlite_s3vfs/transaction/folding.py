@@ -66,7 +66,6 @@ class Folding:
     def after_commit(self, snapshot: Snapshot) -> None:
         """Drop a fold that is adopted or outdated; start one where the tail has become long."""
         manifest = snapshot.manifest
-        assert manifest is not None, "a committed snapshot has a manifest"
         self._drop_if_useless(manifest, snapshot)
         cost = sum(entry.cost for entry in manifest.tail)
         with self._state_lock:
@@ -136,7 +135,6 @@ def prepare_fold(
 ) -> Fold:
     """Write the blocks that the tail touches, and the history object of the snapshot, as uploads."""
     base = snapshot.manifest
-    assert base is not None, "a fold has a tail"
     blocks = blocks_to_fold(base)
     locators = snapshot.locators(blocks)
     builder = SegmentBuilder(
@@ -181,7 +179,7 @@ def _folded_pages(
     """The tail's pages that lie in the folded blocks altogether."""
     pages = {}
     for page in {entry.page for entry in base.tail}:
-        content = snapshot.tail_page(page)
+        content = snapshot.pages.tail_page(page)
         inside = blocks.issuperset(overlapping(page - 1, base.page_size, base.block_size))
         if content is not None and inside:
             pages[page] = content

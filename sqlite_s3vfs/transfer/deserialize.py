@@ -59,7 +59,7 @@ def deserialize_iter(
         StoreUnavailableError, AccessDeniedError, UnsafeStoreError: the store did not serve.
         CommitUnknownError: it may have been replaced; after all others it was not.
     """
-    origin, _ = database.origin()
+    origin = database.version().origin
     database.committer.prove_conditions(origin)
     uploads = Uploads(database.engine)
     try:
@@ -77,14 +77,14 @@ def deserialize_iter(
 def _publish(database: Database, origin: Origin, incoming: _Import) -> None:
     """Put the manifest; on top of whatever others commit meanwhile, because it is replaced anyway."""
     for attempt in range(_ATTEMPTS_MAX):
-        newest, snapshot = database.origin()
-        if newest.manifest.database_id != origin.manifest.database_id:
+        newest = database.version()
+        if newest.origin.manifest.database_id != origin.manifest.database_id:
             raise ConflictError(
                 "the database was made by another writer meanwhile; nothing of the import is kept. "
                 f"prefix={database.prefix!r}"
             )
         try:
-            database.publish_content(newest, snapshot, incoming.prepared)
+            database.publish_content(newest, incoming.prepared)
         except ConflictError:
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise
