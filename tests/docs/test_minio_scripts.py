@@ -319,6 +319,17 @@ def test_a_lock_ends_with_the_process_that_held_it(shell: Shell) -> None:
     assert "start-minio: starting" in rest
 
 
+def test_a_server_that_cannot_start_is_explained_and_leaves_nothing(shell: Shell) -> None:
+    """MinIO ends at once when the secret key is too short: its own words are shown."""
+    done = shell.run("start", S3VFS_MINIO_SECRET_KEY="short")
+
+    assert done.returncode == 1
+    assert "MINIO_ROOT_PASSWORD length at least 8 characters" in done.stderr
+    assert "did not get ready" in done.stderr
+    assert shell.temporary_data == []
+    assert list(shell.folder.glob("state/sqlite-s3vfs/*/*")) == []
+
+
 class NotS3(http.server.BaseHTTPRequestHandler):
     """A web server of some other kind, which answers 200 to everything."""
 
@@ -494,4 +505,4 @@ def test_an_address_that_is_none_is_refused(bare_shell: Shell, address: str) -> 
     done = bare_shell.run("start", S3VFS_MINIO_ADDRESS=address)
 
     assert done.returncode == 1
-    assert f"S3VFS_MINIO_ADDRESS={address}" in done.stderr
+    assert f"the address must be host:port. S3VFS_MINIO_ADDRESS={address}" in done.stderr
