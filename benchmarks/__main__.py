@@ -67,7 +67,8 @@ def write_result(shown: str, document: dict[str, Any]) -> None:
     )
     RESULT.with_suffix(".md").write_text(
         f"# Measured on {document['date']}\n\n"
-        f"- machine: {document['machine']}\n- server: {document['server']}\n{versions}"
+        f"- machine: {document['machine']}; load average before the run: {document['load_average']}\n"
+        f"- server: {document['server']}\n{versions}"
         f"\nHow to read and repeat this: [the benchmarks](../README.md). {shown[0].upper()}{shown[1:]}\n"
     )
 

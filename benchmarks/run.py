@@ -42,7 +42,7 @@ FULL = [
         latencies=LATENCIES,
         repetitions=3,
         heavy_repetitions=1,
-        transfer_sizes=[8 * MIB, MIB],
+        transfer_sizes=[4 * MIB, MIB],
     ),
     Plan(
         library=OURS,
@@ -143,6 +143,7 @@ def run(
     facts: dict[str, Any] = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": machine(),
+        "load_average": round(os.getloadavg()[0], 1),
         "server": server_version(server),
         "rows": ROWS,
         "transfer_bytes": transfer_size,
