@@ -9,8 +9,9 @@ import pytest
 
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.store.port import ObjectStore
+from sqlite_s3vfs.testing.clock import ManualClock
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
-from tests.vfs.processes import OtherProcess
+from vfs.processes import OtherProcess
 
 Connect = Callable[..., apsw.Connection]
 
@@ -47,7 +48,9 @@ def connect(vfs: S3VFS) -> Iterator[Connect]:
     """Opens connections through ``vfs``, or through the one given; by URI where parameters are."""
     opened: list[apsw.Connection] = []
 
-    def open_connection(name: str, *, through: S3VFS | None = None, **parameters: str) -> apsw.Connection:
+    def open_connection(
+        name: str, *, through: S3VFS | None = None, **parameters: str
+    ) -> apsw.Connection:
         query = "&".join(f"{key}={value}" for key, value in parameters.items())
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
         uri = f"file:{name}?{query}"
@@ -57,3 +60,9 @@ def connect(vfs: S3VFS) -> Iterator[Connect]:
     yield open_connection
     for connection in opened:
         connection.close(force=True)
+
+
+@pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's pauses between attempts take no time, for VFS objects made from here on."""
+    monkeypatch.setattr("sqlite_s3vfs.engine.SystemClock", ManualClock)

@@ -12,8 +12,8 @@ from sqlite_s3vfs.errors import ConflictError, PartialCommitError, StoreUnavaila
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.testing.faults import FOREVER, At, Fail, FaultyStore, puts_of
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
-from tests.vfs.conftest import Connect
-from tests.vfs.interference import BeforeCall
+from vfs.conftest import Connect
+from vfs.interference import BeforeCall
 
 JOURNAL_MODES = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"]
 
@@ -83,7 +83,9 @@ def test_a_conflict_between_check_and_publish_of_the_first_commits_nothing(
     connect: Connect, make_vfs: Callable[..., S3VFS], store: ObjectStore, journal_mode: str
 ) -> None:
     other = connect("a", through=make_vfs())
-    race = BeforeCall(store, puts_of("a/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')"))
+    race = BeforeCall(
+        store, puts_of("a/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')")
+    )
     connection = open_two(connect, journal_mode, make_vfs(race))
     write_both(connection)
     race.arm()
@@ -106,7 +108,9 @@ def test_a_conflict_after_the_first_was_published_is_a_partial_commit(
     connect: Connect, make_vfs: Callable[..., S3VFS], store: ObjectStore, journal_mode: str
 ) -> None:
     other = connect("b", through=make_vfs())
-    race = BeforeCall(store, puts_of("b/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')"))
+    race = BeforeCall(
+        store, puts_of("b/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')")
+    )
     connection = open_two(connect, journal_mode, make_vfs(race))
     write_both(connection)
     race.arm()
@@ -131,7 +135,9 @@ def test_an_open_cursor_never_shows_what_was_refused(
 ) -> None:
     """In the super-journal path SQLite ignores what phase two answers, but not an I/O error's effect."""
     other = connect("a", through=make_vfs())
-    race = BeforeCall(store, puts_of("a/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')"))
+    race = BeforeCall(
+        store, puts_of("a/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')")
+    )
     connection = open_two(connect, "DELETE", make_vfs(race))
     connection.execute(
         "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
@@ -146,7 +152,7 @@ def test_an_open_cursor_never_shows_what_was_refused(
     with pytest.raises(apsw.IOError):
         connection.execute("COMMIT")
 
-    with pytest.raises(apsw.IOError):       # SQLite has dropped the cache that the cursor stood on
+    with pytest.raises(apsw.IOError):  # SQLite has dropped the cache that the cursor stood on
         list(cursor)
     assert "phantom" not in rows(connection, "b")
     assert connection.execute("PRAGMA b.integrity_check").fetchall() == [("ok",)]
@@ -190,7 +196,9 @@ def test_a_local_file_is_committed_where_ours_was_refused_too_late(
 ) -> None:
     local = str(tmp_path / "local.sqlite")
     other = connect("a", through=make_vfs())
-    race = BeforeCall(store, puts_of("a/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')"))
+    race = BeforeCall(
+        store, puts_of("a/manifest"), lambda: other.execute("INSERT INTO t VALUES ('other')")
+    )
     connection = connect("a", through=make_vfs(race))
     connection.execute(f"ATTACH 'file:{local}?vfs={apsw.vfs_names()[0]}' AS b")
     for schema in ("main", "b"):
@@ -226,7 +234,9 @@ def test_a_rollback_is_played_back_where_another_vfs_made_the_super_journal(
     local = str(tmp_path / "local.sqlite")
     for main, main_vfs in (("a", make_vfs().name), (local, apsw.vfs_names()[0])):
         connection = apsw.Connection(
-            main, vfs=main_vfs, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+            main,
+            vfs=main_vfs,
+            flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI,
         )
         connection.execute(f"ATTACH 'file:b?vfs={make_vfs().name}' AS b")
         connection.execute(f"ATTACH 'file:c?vfs={make_vfs().name}' AS c")

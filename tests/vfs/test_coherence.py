@@ -12,7 +12,7 @@ from sqlite_s3vfs.errors import ConflictError
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from sqlite_s3vfs.wiring import open_database
-from tests.vfs.conftest import Connect
+from vfs.conftest import Connect
 
 JOURNAL_MODES = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"]
 
@@ -83,7 +83,7 @@ def test_the_losers_open_cursor_keeps_its_version(
         loser.execute("COMMIT")
 
     if loser.pragma("journal_mode") == "off":
-        with pytest.raises(apsw.AbortError):        # without a journal SQLite ends them in a rollback
+        with pytest.raises(apsw.AbortError):  # without a journal SQLite ends them in a rollback
             list(cursor)
     else:
         seen += [row[0] for row in cursor]

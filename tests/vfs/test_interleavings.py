@@ -28,7 +28,7 @@ class Actor:
         self.connection = connection
         self.truth = truth
         self.chance = chance
-        self.view: Rows | None = None           # inside a transaction that has read
+        self.view: Rows | None = None  # inside a transaction that has read
         self.base = 0
         self.wrote = False
         self.savepoints: list[Rows] = []
@@ -57,7 +57,10 @@ class Actor:
         self._statement_ended()
 
     def write(self) -> None:
-        key, value = self.chance.randrange(30), self.chance.randbytes(8).hex() * self.chance.choice((1, 400))
+        key, value = (
+            self.chance.randrange(30),
+            self.chance.randbytes(8).hex() * self.chance.choice((1, 400)),
+        )
         self._change("INSERT OR REPLACE INTO t VALUES (?, ?)", (key, value), {key: value})
 
     def spill(self) -> None:
@@ -130,7 +133,7 @@ class Actor:
         assert error.extendedresult == apsw.SQLITE_BUSY_SNAPSHOT
         assert self.base < self.truth.commits, "refused without a reason"
         self.conflicts += 1
-        if self.connection.in_transaction:      # refused at the first write: the reader goes on
+        if self.connection.in_transaction:  # refused at the first write: the reader goes on
             self.connection.execute("ROLLBACK")
         self._end()
 

@@ -7,9 +7,17 @@ import pytest
 
 from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
-from tests.vfs.conftest import Connect
+from vfs.conftest import Connect
 
-GOOD = ["a", "my/path/cool.sqlite", "ключ/数据.db", "with space?and=more#and&", "x" * 900, "a-journal", "a-wal"]
+GOOD = [
+    "a",
+    "my/path/cool.sqlite",
+    "ключ/数据.db",
+    "with space?and=more#and&",
+    "x" * 900,
+    "a-journal",
+    "a-wal",
+]
 BAD = {
     "/a": "no slash at its ends",
     "a/": "no slash at its ends",
@@ -72,7 +80,9 @@ def test_a_name_with_a_nul_never_gets_that_far(vfs: S3VFS) -> None:
 
 def test_an_empty_name_is_sqlites_private_temporary_database(connect: Connect, vfs: S3VFS) -> None:
     connection = apsw.Connection("", vfs=vfs.name)
-    connection.execute("PRAGMA cache_size=5; CREATE TABLE t (v); INSERT INTO t VALUES (zeroblob(1000000))")
+    connection.execute(
+        "PRAGMA cache_size=5; CREATE TABLE t (v); INSERT INTO t VALUES (zeroblob(1000000))"
+    )
 
     assert vfs.metrics().total.requests == 0
 

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
-from tests.vfs.conftest import Connect
+from vfs.conftest import Connect
 
 Spent = Callable[[], tuple[int, int]]
 

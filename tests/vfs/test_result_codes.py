@@ -27,7 +27,9 @@ def tree(kind: type[S3VFSError] = S3VFSError) -> Iterator[type[S3VFSError]]:
         yield from tree(child)
 
 
-PUBLIC = sorted({kind for kind in tree() if kind.__module__ == errors.__name__}, key=lambda k: k.__name__)
+PUBLIC = sorted(
+    {kind for kind in tree() if kind.__module__ == errors.__name__}, key=lambda k: k.__name__
+)
 
 
 def test_every_class_of_the_tree_has_a_row() -> None:
@@ -76,9 +78,10 @@ def test_a_class_without_a_row_takes_its_parents() -> None:
 def test_the_message_is_kept_and_the_cause_chained() -> None:
     cause = ConflictError("another writer committed first. version=3")
 
-    with pytest.raises(apsw.BusyError, match=r"^another writer committed first\. version=3$") as caught:
-        with sqlite_errors(Place.SYNC):
-            raise cause
+    with pytest.raises(apsw.BusyError) as caught, sqlite_errors(Place.SYNC):
+        raise cause
+
+    assert str(caught.value) == "another writer committed first. version=3"
 
     assert caught.value.__cause__ is cause
     assert caught.value.extendedresult == apsw.SQLITE_BUSY_SNAPSHOT

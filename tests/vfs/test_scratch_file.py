@@ -10,7 +10,7 @@ import pytest
 
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from sqlite_s3vfs.vfs.scratch_file import MEMORY_MAX, ScratchFile
-from tests.vfs.conftest import Connect
+from vfs.conftest import Connect
 
 
 @pytest.mark.parametrize("seed", range(20))

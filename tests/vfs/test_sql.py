@@ -1,4 +1,4 @@
-"""Ordinary SQLite: every journal mode and synchronous setting, what rolls back, what rewrites the file."""
+"""Ordinary SQLite: every journal mode and synchronous setting, rollbacks, rewritten files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
-from tests.vfs.conftest import Connect
+from vfs.conftest import Connect
 
 JOURNAL_MODES = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"]
 SYNCHRONOUS = ["OFF", "NORMAL", "FULL", "EXTRA"]
@@ -50,7 +50,11 @@ def test_what_was_committed_is_seen_by_another_process(
 @pytest.mark.parametrize("cache_size", [2, 2000])
 @pytest.mark.parametrize(("journal_mode", "synchronous"), MODES)
 def test_a_rollback_leaves_nothing_behind(
-    connect: Connect, make_vfs: Callable[..., S3VFS], journal_mode: str, synchronous: str, cache_size: int
+    connect: Connect,
+    make_vfs: Callable[..., S3VFS],
+    journal_mode: str,
+    synchronous: str,
+    cache_size: int,
 ) -> None:
     """With a cache of two pages the transaction has written pages before it is rolled back."""
     connection = connect("db")
@@ -84,7 +88,9 @@ def test_savepoints_and_failing_statements_roll_back_their_part(
     connection.execute("BEGIN")
     connection.execute(FILL.format(rows=200, size=100))
     before = content(connection)
-    connection.execute("SAVEPOINT one; UPDATE t SET b = 'one'; SAVEPOINT two; DELETE FROM t WHERE a > 50")
+    connection.execute(
+        "SAVEPOINT one; UPDATE t SET b = 'one'; SAVEPOINT two; DELETE FROM t WHERE a > 50"
+    )
     connection.execute("ROLLBACK TO two; RELEASE two")
     assert {row[1] for row in content(connection)} == {"one"}
     connection.execute("ROLLBACK TO one; RELEASE one")
@@ -147,7 +153,9 @@ def test_a_large_value_and_temporary_objects(connect: Connect, make_vfs: Callabl
     with connection.blob_open("main", "t", "b", 2, True) as blob:
         blob.seek(2_500_000)
         blob.write(b"inside")
-    connection.execute("CREATE TEMP TABLE s AS SELECT * FROM t; CREATE TEMP TABLE r AS SELECT hex(b) FROM s")
+    connection.execute(
+        "CREATE TEMP TABLE s AS SELECT * FROM t; CREATE TEMP TABLE r AS SELECT hex(b) FROM s"
+    )
 
     other = connect("db", through=make_vfs())
     assert other.execute("SELECT b FROM t WHERE a = 1").get == value
@@ -176,7 +184,12 @@ def test_virtual_tables(connect: Connect, make_vfs: Callable[..., S3VFS], module
 @pytest.mark.parametrize("source_mode", ["delete", "wal"])
 @pytest.mark.parametrize("target_exists", [False, True])
 def test_backup_into_and_out_of_the_store(
-    connect: Connect, make_vfs: Callable[..., S3VFS], tmp_path: Path, source_mode: str, *, target_exists: bool
+    connect: Connect,
+    make_vfs: Callable[..., S3VFS],
+    tmp_path: Path,
+    source_mode: str,
+    *,
+    target_exists: bool,
 ) -> None:
     """A backup copies the mark of WAL mode along; here it must not make the database unreadable."""
     target, witness = connect("db"), connect("db", through=make_vfs())
