@@ -138,7 +138,7 @@ http_head() {
     {
         echo connected
         printf 'GET %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\n\r\n' "$1" "$HOST" "$PORT" >&8
-        while IFS= read -r -t 3 line <&8 && line=${line%$'\r'} && [ -n "$line" ]; do
+        while IFS= read -r -t 2 line <&8 && line=${line%$'\r'} && [ -n "$line" ]; do
             printf '%s\n' "$line"
         done
     } 2>/dev/null 8<>"/dev/tcp/${host%]}/$PORT"
@@ -325,7 +325,7 @@ find_engine() {
     for engine in docker podman; do
         if [ -n "$SKIP_CONTAINERS" ] || ! have "$engine"; then
             continue
-        elif ! bounded 5 "$engine" ps -q >/dev/null 2>&1; then
+        elif ! bounded 3 "$engine" ps -q >/dev/null 2>&1; then
             TRIED+=("$engine: no engine answers")
         elif "$engine" image inspect "$IMAGE" >/dev/null 2>&1 ||
             { say "fetching the image $IMAGE with $engine"; "$engine" pull "$IMAGE"; }; then
