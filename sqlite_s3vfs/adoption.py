@@ -24,8 +24,8 @@ from sqlite_s3vfs.format.ancestor import (
     describe_file,
     read_layout,
 )
-from sqlite_s3vfs.format.blockmap import AncestorSource, BlockMap, Locator
-from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
+from sqlite_s3vfs.format.blockmap import AncestorSource, BlockMap, Locator, Piece
+from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.manifest import Commit, Condemned, Manifest
 from sqlite_s3vfs.format.rollback_journal import (
     JournalPlayback,
@@ -35,6 +35,7 @@ from sqlite_s3vfs.format.rollback_journal import (
 from sqlite_s3vfs.format.segment import encode_frame, encode_segment
 from sqlite_s3vfs.format.tail import TailEntry, encode_page
 from sqlite_s3vfs.origin import Origin
+from sqlite_s3vfs.planning.mapfold import fold_map, must_fold, pieces_to_write
 from sqlite_s3vfs.planning.segments import Segment, locators_of
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
@@ -105,7 +106,7 @@ def old_origin(engine: Engine, keys: DatabaseKeys, layout: AncestorLayout) -> tu
         block_size=block_size,
         retention_seconds=engine.settings.retention_seconds,
         version=1,
-        commits=(Commit(1, layout.identity[:8], 0, WRITER),),
+        commits=(Commit(1, layout.identity[:8], 0, WRITER, file.size, 0),),
         blocks=BlockMap(recent=dict(_locators(file))),
         tail=tuple(_restored(playback, file)),
     )
@@ -117,25 +118,45 @@ def settled_in_segments(
 ) -> tuple[Origin, Condemned | None]:
     """The origin that the first commit on an old database builds on; any other as it is.
 
-    Block 0 is copied into a segment, and what has to go is condemned. 1 PUT.
+    Block 0 is copied into a segment, a long map is put into pieces, and what has to go is condemned.
+    1 PUT; for more than 2 048 blocks 1 more for each 4 096, and 1 round trip.
     """
     if origin.layout is None:
         return origin, None
-    recent = dict(origin.manifest.blocks.recent)
-    first = recent.get(0)
-    if first is not None and isinstance(first.source, AncestorSource):
-        content = _first_block(engine, keys, first.source.etag)
-        name = ObjectName(1, engine.ids.new_id())
-        frame = encode_frame(name.random, 0, content[: first.valid])
-        data, placed = encode_segment(origin.manifest.database_id, name, [frame])
-        uploads.put(keys.segment(name), data)
-        recent.update(locators_of([Segment(name, data, tuple(placed))], 1))
-    manifest = replace(origin.manifest, blocks=replace(origin.manifest.blocks, recent=recent))
-    suffixes = [key.removeprefix(keys.prefix) for key in origin.layout.journal_keys]
-    condemned = Condemned(
-        engine.ids.new_id(), (keys.ancestor_block(0).removeprefix(keys.prefix), *suffixes)
-    )
-    return Origin(manifest, None, origin.layout), condemned
+    moved = _moved_first_block(engine, keys, origin.manifest, uploads)
+    blocks = origin.manifest.blocks.with_blocks(moved)
+    if must_fold(blocks, {}):
+        empty = {piece: Piece({}, {}) for piece in pieces_to_write(blocks, {})}
+        map_fold = fold_map(
+            origin.manifest.database_id, blocks, {}, empty, {}, lambda: _new_name(engine)
+        )
+        for name, body in map_fold.objects:
+            uploads.put(keys.map_piece(name), body)
+        uploads.finish()                         # the commit itself is going to read them
+        blocks = map_fold.blocks
+    journal = [ObjectRef(Role.OLD_JOURNAL, block.index) for block in origin.layout.journal]
+    condemned = Condemned(engine.ids.new_id(), (ObjectRef(Role.OLD_BLOCK, 0), *journal))
+    manifest = replace(origin.manifest, blocks=blocks)
+    return Origin(manifest, None, origin.layout, moved), condemned
+
+
+def _moved_first_block(
+    engine: Engine, keys: DatabaseKeys, base: Manifest, uploads: Uploads
+) -> dict[int, Locator]:
+    """Block 0 copied into a segment."""
+    first = base.blocks.recent.get(0)
+    if first is None or not isinstance(first.source, AncestorSource):
+        return {}
+    content = _first_block(engine, keys, first.source.etag)
+    name = _new_name(engine)
+    frame = encode_frame(name.random, 0, content[: first.valid])
+    data, placed = encode_segment(base.database_id, name, [frame])
+    uploads.put(keys.segment(name), data)
+    return locators_of([Segment(name, data, tuple(placed))], 1)
+
+
+def _new_name(engine: Engine) -> ObjectName:
+    return ObjectName(1, engine.ids.new_id())
 
 
 def _first_block(engine: Engine, keys: DatabaseKeys, etag: str) -> bytes:

@@ -49,7 +49,7 @@ class Database:
         self._cleared = b""
 
     def known(self) -> Snapshot | None:
-        """The newest version that this process has seen; None where it has not looked yet. 0 requests."""
+        """The newest version that this process has seen; None before it looked. 0 requests."""
         known = self._newest.known
         return known.snapshot if known else None
 
@@ -171,7 +171,7 @@ class Database:
 
     def _delete_batch(self, condemned: Condemned) -> None:
         try:
-            self.engine.store.delete([self.prefix + suffix for suffix in condemned.key_suffixes])
+            self.engine.store.delete([self.keys.of(ref) for ref in condemned.refs])
         except S3VFSError:
             _log.warning("condemned objects could not be deleted; a later commit tries again",
                          exc_info=True)

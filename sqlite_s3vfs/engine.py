@@ -8,16 +8,21 @@ from collections.abc import Mapping
 
 from sqlite_s3vfs.cache import BoundedCache
 from sqlite_s3vfs.clock import Clock, SystemClock
-from sqlite_s3vfs.format.blockmap import Locator, PieceRef
+from sqlite_s3vfs.format.blockmap import Piece, PieceRef
 from sqlite_s3vfs.ids import IdSource, RandomIds
 from sqlite_s3vfs.metrics import Metrics
 from sqlite_s3vfs.pool import Pool, ThreadPool
-from sqlite_s3vfs.settings import Settings
+from sqlite_s3vfs.settings import WRITER_SIZE_MAX, Settings
 from sqlite_s3vfs.store.measured import MeasuredStore
 from sqlite_s3vfs.store.port import ObjectStore
 
 PIECES_CACHED = 32
 """Decoded map pieces kept in memory: each maps 4096 blocks and takes up to 1 MiB."""
+
+
+def _this_process() -> str:
+    name = socket.gethostname().encode("ascii", "replace").decode()
+    return f"{name[:WRITER_SIZE_MAX - 20]}:{os.getpid()}"
 
 
 class Engine:
@@ -42,9 +47,9 @@ class Engine:
         self.conditions_proven = False
         """Whether the probe has found that the store honours conditional writes."""
         self.blocks: BoundedCache[bytes] = BoundedCache(self.settings.cache_bytes)
-        self.pieces: BoundedCache[Mapping[int, Locator]] = BoundedCache(PIECES_CACHED)
+        self.pieces: BoundedCache[Piece] = BoundedCache(PIECES_CACHED)
         self.nodes: BoundedCache[Mapping[int, PieceRef]] = BoundedCache(PIECES_CACHED)
-        self.writer = self.settings.writer or f"{socket.gethostname()}:{os.getpid()}"
+        self.writer = self.settings.writer or _this_process()
 
     def close(self) -> None:
         """Stop the threads and drop the connections; the next request starts new ones."""

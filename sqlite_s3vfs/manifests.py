@@ -33,6 +33,7 @@ from sqlite_s3vfs.format.manifestcodec import decode_manifest, encode_manifest
 from sqlite_s3vfs.ids import IdSource
 from sqlite_s3vfs.store.port import (
     ConflictingRequestError,
+    Fetched,
     NotModified,
     ObjectStore,
     PreconditionFailedError,
@@ -40,6 +41,7 @@ from sqlite_s3vfs.store.port import (
 
 _ATTEMPTS_MAX = 6
 _PAUSE_SECONDS = 0.1
+_HISTORY_TRIED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class ManifestStore:
         return Head(manifest, found.etag, int(found.last_modified * 1000))
 
     def publish(self, base: Head | None, manifest: Manifest) -> Published:
-        """Replace ``base`` (None: create) by ``manifest``. This put is the commit. 1 PUT; more to settle.
+        """Replace ``base`` (None: create) by ``manifest``: this put is the commit. 1 PUT, or more.
 
         Raises:
             ConflictError: another commit replaced the base; ours is not there and never will be.
@@ -173,12 +175,16 @@ class ManifestStore:
             return known
         prefix = self._keys.history(ObjectName(version, bytes(8))).rpartition("/")[0] + "/"
         after = f"{prefix}{version:020d}"
-        for row in self._store.list(prefix, start_after=after, limit=1):
+        for row in self._store.list(prefix, start_after=after, limit=_HISTORY_TRIED_MAX):
             name = parse_object_name(row.key.removeprefix(prefix))
             kept = self._store.get(row.key) if name else None
-            if name and kept is not None and not isinstance(kept, NotModified):
-                kept_manifest = decode_history(kept.body, head.manifest.database_id, name)
-                return kept_manifest.commit_id_of(version)
+            if name is None or not isinstance(kept, Fetched):
+                continue
+            try:
+                manifest = decode_history(kept.body, head.manifest.database_id, name)
+            except CorruptError:
+                continue            # of an earlier database under this prefix, say
+            return manifest.commit_id_of(version)
         return None
 
     def _conflict(self, head: Head, ours: Manifest) -> ConflictError:

@@ -18,7 +18,7 @@ from sqlite_s3vfs.errors import (
 )
 from sqlite_s3vfs.format.ancestor import AncestorLayout
 from sqlite_s3vfs.format.keys import DatabaseKeys
-from sqlite_s3vfs.format.manifest import State
+from sqlite_s3vfs.format.manifest import State, check_may_write
 from sqlite_s3vfs.manifests import Head, ManifestStore, Published
 from sqlite_s3vfs.origin import Origin, new_database
 from sqlite_s3vfs.reader import Snapshot
@@ -81,6 +81,7 @@ class NewestVersion:
                 "another writer committed first: run the transaction again. "
                 f"prefix={self._keys.prefix!r} version={base.version}"
             )
+        check_may_write(known.origin.manifest)
         return known.origin
 
     def accept(self, published: Published) -> Snapshot:

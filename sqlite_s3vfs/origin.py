@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlite_s3vfs.format.ancestor import AncestorLayout
+from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.manifests import Head
 
@@ -15,12 +17,14 @@ class Origin:
 
     With ``head`` it lies in the store and is replaced. Without, the manifest is created, and
     ``manifest`` exists in memory only: version 0, the empty database, or version 1, the state that
-    the objects of ``layout`` hold (invariant I10).
+    the objects of ``layout`` hold (invariant I10). ``moved`` are the blocks of it that were copied to
+    other places on the way.
     """
 
     manifest: Manifest
     head: Head | None
     layout: AncestorLayout | None = None
+    moved: Mapping[int, Locator] = field(default_factory=dict)
 
 
 def new_database(database_id: bytes, *, block_size: int, retention_seconds: int) -> Origin:

@@ -11,6 +11,7 @@ BLOCK_SIZE_MIN = 512
 BLOCK_SIZE_MAX = 16 << 20
 SEGMENT_SIZE_MAX = 64 << 20
 RETENTION_SECONDS_MIN = 60
+WRITER_SIZE_MAX = 255
 
 Locking = Literal["optimistic", "none"]
 
@@ -41,6 +42,11 @@ class Settings:
         _check_range("cache_bytes", self.cache_bytes, 0, 1 << 50)
         _check_range("pool_size", self.pool_size, 1, 1024)
         _check_range("retention_seconds", self.retention_seconds, RETENTION_SECONDS_MIN, 1 << 40)
+        if len(self.writer.encode(errors="replace")) > WRITER_SIZE_MAX or not self.writer.isprintable():
+            raise InvalidArgumentError(
+                f"writer must be printable text of at most {WRITER_SIZE_MAX} bytes. "
+                f"writer={self.writer!r:.80}"
+            )
         if self.locking not in ("optimistic", "none"):
             raise InvalidArgumentError(
                 f"unknown locking; use 'optimistic' or 'none'. locking={self.locking!r}"

@@ -13,7 +13,6 @@ from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.store.directory import DirectoryObjectStore
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.store.port import ObjectStore
-from sqlite_s3vfs.store.s3 import S3ObjectStore, bucket_from_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.service_resource import Bucket
@@ -43,6 +42,8 @@ def store_for(
     """
     given: Any = bucket                 # told apart by what they can do: boto3 makes classes at run time
     if hasattr(given, "meta") and hasattr(given, "objects"):
+        from sqlite_s3vfs.store.s3 import S3ObjectStore  # botocore is slow to import
+
         return S3ObjectStore(given, extra_args)
     if not (hasattr(given, "get") and hasattr(given, "identity")):
         raise InvalidArgumentError(
@@ -67,6 +68,8 @@ def store_from_url(url: str) -> tuple[ObjectStore, str]:
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.scheme == "s3" and parts.netloc and path.strip("/"):
+        from sqlite_s3vfs.store.s3 import S3ObjectStore, bucket_from_environment
+
         return S3ObjectStore(bucket_from_environment(parts.netloc)), path.removeprefix("/")
     if parts.scheme == "file" and not parts.netloc and "/" in path.strip("/"):
         directory, _, name = path.rpartition("/")

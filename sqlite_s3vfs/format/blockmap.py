@@ -30,19 +30,22 @@ class SegmentSource(NamedTuple):
 
     ``first`` is the first version that referred to it, ``blocks`` how many blocks it was written
     with, ``home`` the index of the piece that covers its lowest block (where its dead blocks are
-    counted once the map has pieces).
+    counted once the map has pieces). ``owner`` is 0 for the database's own objects; a fork refers to
+    those of its parents by their place in the manifest's ``owners``, from 1.
     """
 
     name: ObjectName
     first: int
     blocks: int
     home: int
+    owner: int = 0
 
 
 class AncestorSource(NamedTuple):
     """A block object of sqlite-s3vfs 0.0.x, read only while it has this ETag (invariant I10)."""
 
     etag: str
+    owner: int = 0
 
 
 Source = SegmentSource | AncestorSource
@@ -65,6 +68,22 @@ class PieceRef(NamedTuple):
 
     name: ObjectName
     limit: int
+
+
+class DeadBlocks(NamedTuple):
+    """How many ``blocks`` of a segment no locator refers to any more; the rest as ``SegmentSource``."""
+
+    home: int
+    first: int
+    blocks: int
+    dead: int
+
+
+class Piece(NamedTuple):
+    """A map piece: locators, and dead blocks of the segments whose home it is, as counted in it."""
+
+    locators: Mapping[int, Locator]
+    dead: Mapping[ObjectName, DeadBlocks]
 
 
 def _no_locators() -> Mapping[int, Locator]:

@@ -37,12 +37,12 @@ class Record:
 
     __slots__ = ("_position", "_row", "_what")
 
-    def __init__(self, row: object, size: int, what: str) -> None:
+    def __init__(self, row: object, size: int, what: str, *, start: int = 0) -> None:
         if not isinstance(row, list) or len(row) < size:
             raise CorruptError(f"{what} is not a row of {size} fields.")
         self._row: list[object] = row
         self._what = what
-        self._position = 0
+        self._position = start
 
     def uint(self, maximum: int = UINT_MAX) -> int:
         """A whole number from 0 to ``maximum``."""
@@ -60,6 +60,10 @@ class Record:
         """An ETag: text, or the 16 bytes of one that is an MD5 digest in quotes."""
         value = self._next()
         return f'"{value.hex()}"' if isinstance(value, bytes) else text(value, self._what)
+
+    def row(self) -> object:
+        """A row within the row, to be read by a record of its own."""
+        return self._next()
 
     def rows(self) -> Sequence[object]:
         """A list."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,6 @@ KEY_SIZE_MAX = 1024
 
 _VERSION_MAX = (1 << 63) - 1
 _NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})")
-_KEY_SUFFIX = re.compile(rf"/(?:segments|maps|history)/{_NAME.pattern}|(?:-journal)?/[0-9]{{10}}")
 
 
 class ObjectName(NamedTuple):
@@ -36,13 +36,34 @@ def parse_object_name(text: str) -> ObjectName | None:
     return ObjectName(int(match[1]), bytes.fromhex(match[2]))
 
 
-def is_key_suffix(text: str) -> bool:
-    """Whether ``text``, put after a prefix, gives a key of that database that may be deleted.
+class Role(enum.IntEnum):
+    """What an object that may be deleted is; ``CONTENT`` stands for many (see ``ObjectRef``)."""
 
-    So it is with segments, map objects, history objects, and blocks and journal of the old layout:
-    never with the manifest, and never with a key of a database whose name only begins like ours.
+    SEGMENT = 0
+    MAP_PIECE = 1
+    MAP_NODE = 2
+    HISTORY = 3
+    OLD_BLOCK = 4
+    OLD_JOURNAL = 5
+    CONTENT = 6
+
+
+class ObjectRef(NamedTuple):
+    """An object of a database, without its prefix.
+
+    ``number`` is the version in the object's name, or the index of an object of the old layout,
+    which has no ``random`` part. A map node stands for itself and the pieces that only it refers to;
+    ``CONTENT`` for all that the map of version ``number`` refers to and later versions do not.
     """
-    return _KEY_SUFFIX.fullmatch(text) is not None
+
+    role: Role
+    number: int
+    random: bytes = b""
+
+    @classmethod
+    def named(cls, role: Role, name: ObjectName) -> ObjectRef:
+        """The reference to an object by its name."""
+        return cls(role, name.version, name.random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,23 @@ class DatabaseKeys:
 
     def history(self, name: ObjectName) -> str:
         return f"{self.prefix}/history/{name}"
+
+    def of(self, ref: ObjectRef) -> str:
+        """The key of an object that may be deleted: never the manifest's."""
+        name = ObjectName(ref.number, ref.random)
+        match ref.role:
+            case Role.SEGMENT:
+                return self.segment(name)
+            case Role.MAP_PIECE | Role.MAP_NODE:
+                return self.map_piece(name)
+            case Role.HISTORY:
+                return self.history(name)
+            case Role.OLD_BLOCK:
+                return self.ancestor_block(ref.number)
+            case Role.OLD_JOURNAL:
+                return f"{self.ancestor_journal_prefix}{ref.number:010d}"
+            case Role.CONTENT:
+                raise AssertionError("a content is many objects")
 
     def ancestor_block(self, index: int) -> str:
         """A block object of the layout of sqlite-s3vfs 0.0.x."""

@@ -13,10 +13,13 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sqlite_s3vfs.format.blockmap import BlockMap
+from sqlite_s3vfs.errors import UnsupportedFormatError
+from sqlite_s3vfs.format.blockmap import BlockMap, DeadBlocks
 from sqlite_s3vfs.format.geometry import unit_count
-from sqlite_s3vfs.format.keys import ObjectName, is_key_suffix
+from sqlite_s3vfs.format.keys import ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.tail import TailEntry
+
+KNOWN_WRITE_FEATURES: frozenset[str] = frozenset()
 
 RECENT_COMMITS = 32
 """Commits that a manifest remembers at least; more while the tail holds their pages."""
@@ -36,18 +39,23 @@ class State(enum.Enum):
 
 
 class Commit(NamedTuple):
-    """One commit: its version, random id, store time (0: not known yet) and who made it."""
+    """One commit: its version, random id, store time (0: not known yet) and who made it.
+
+    ``size`` is the size of the file after it, in bytes; ``pages`` how many pages it wrote.
+    """
 
     version: int
     commit_id: bytes
     time_ms: int
     writer: str
+    size: int
+    pages: int
 
 
 class Died(NamedTuple):
     """An object that no version from ``died`` on refers to; versions from ``first`` to before do."""
 
-    key_suffix: str
+    ref: ObjectRef
     first: int
     died: int
 
@@ -60,12 +68,25 @@ class HistoryName(NamedTuple):
 
 
 class Pin(NamedTuple):
-    """A version that must stay readable: a checkpoint (by name) or a fork (by the child's prefix)."""
+    """A version that must stay readable: a checkpoint (by name) or a fork (by the child's prefix).
+
+    ``database_id`` is that of the pinned version: pins outlive a removal under the same key.
+    """
 
     pin_id: bytes
+    database_id: bytes
     version: int
     name: str
     child_prefix: str
+
+
+class Owner(NamedTuple):
+    """A database whose objects a fork refers to: where it lies, and the pin there that keeps them."""
+
+    prefix: str
+    database_id: bytes
+    pin_id: bytes
+    version: int
 
 
 class Restore(NamedTuple):
@@ -76,10 +97,10 @@ class Restore(NamedTuple):
 
 
 class Condemned(NamedTuple):
-    """Objects about to be deleted: what follows the prefix in their keys (invariant I5)."""
+    """Objects about to be deleted (invariant I5)."""
 
     batch_id: bytes
-    key_suffixes: tuple[str, ...]
+    refs: tuple[ObjectRef, ...]
 
 
 class InteriorPage(NamedTuple):
@@ -90,7 +111,7 @@ class InteriorPage(NamedTuple):
     content: bytes
 
 
-def _no_dead() -> Mapping[ObjectName, int]:
+def _no_dead() -> Mapping[ObjectName, DeadBlocks]:
     return MappingProxyType({})
 
 
@@ -100,8 +121,12 @@ class Manifest:
 
     ``predecessor`` is the database id of the tombstone that was replaced when the database was made;
     empty where its key did not exist, which can have been so only once (I7).
-    ``dead`` counts, by segment, blocks that no locator refers to any more; a segment whose blocks
-    are all dead moves to ``died``, the list of what died since the newest history object.
+    ``owners`` are the databases that a fork borrows from; rows are never changed or removed.
+    Who does not know all ``features`` must not read; who does not know all ``write_features`` must
+    not commit.
+    ``dead`` counts, by segment, blocks that no locator refers to any more, as far as the segment's
+    home piece has not counted them; a segment whose blocks are all dead moves to ``died``, the list
+    of what died since the newest history object.
     """
 
     database_id: bytes
@@ -114,7 +139,7 @@ class Manifest:
     blocks: BlockMap = field(default_factory=BlockMap)
     tail: tuple[TailEntry, ...] = ()
     interior: tuple[InteriorPage, ...] = ()
-    dead: Mapping[ObjectName, int] = field(default_factory=_no_dead)
+    dead: Mapping[ObjectName, DeadBlocks] = field(default_factory=_no_dead)
     died: tuple[Died, ...] = ()
     history: tuple[HistoryName, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -126,7 +151,9 @@ class Manifest:
     state: State = State.LIVE
     fork_id: bytes = b""
     predecessor: bytes = b""
+    owners: tuple[Owner, ...] = ()
     features: tuple[str, ...] = ()
+    write_features: tuple[str, ...] = ()
 
     @property
     def commit_id(self) -> bytes:
@@ -174,9 +201,24 @@ def check_manifest(manifest: Manifest) -> None:
     whole = all(0 < found.valid <= manifest.block_size for found in recent.values())
     _rule(whole, "valid bytes lie in the block")
     _rule(1 <= manifest.oldest_readable <= manifest.version, "the newest version is readable")
-    condemned = manifest.condemned.key_suffixes if manifest.condemned else ()
-    gone = (*condemned, *(row.key_suffix for row in manifest.died))
-    _rule(all(map(is_key_suffix, gone)), "only what may be deleted is condemned or dead (I5)")
+    _rule(manifest.commits[-1].size == manifest.size, "the newest commit has the file's size")
+    condemned = manifest.condemned.refs if manifest.condemned else ()
+    single = all(ref.role is not Role.CONTENT for ref in condemned)
+    _rule(single, "objects are condemned one by one (I5)")
+
+
+def check_may_write(manifest: Manifest) -> None:
+    """Refuse to replace a manifest that holds what this release would lose.
+
+    Raises:
+        UnsupportedFormatError: it does.
+    """
+    unknown = [name for name in manifest.write_features if name not in KNOWN_WRITE_FEATURES]
+    if unknown:
+        raise UnsupportedFormatError(
+            "a newer release wrote to the database, and this one can only read it: upgrade "
+            f"sqlite-s3vfs. features={unknown!r:.200}"
+        )
 
 
 def check_successor(base: Manifest | None, new: Manifest) -> None:

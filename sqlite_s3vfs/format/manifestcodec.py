@@ -7,9 +7,18 @@ from types import MappingProxyType
 from typing import Any
 
 from sqlite_s3vfs.errors import CorruptError, UnsupportedFormatError
-from sqlite_s3vfs.format.envelope import ObjectKind, seal, unseal
-from sqlite_s3vfs.format.fields import Record, binary, pack, rows, text, uint, unpack_map
-from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
+from sqlite_s3vfs.format.envelope import DATABASE_ID_SIZE, ObjectKind, seal, unseal
+from sqlite_s3vfs.format.fields import (
+    UINT_MAX,
+    Record,
+    binary,
+    pack,
+    rows,
+    text,
+    uint,
+    unpack_map,
+)
+from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.manifest import (
     Commit,
     Condemned,
@@ -17,17 +26,19 @@ from sqlite_s3vfs.format.manifest import (
     HistoryName,
     InteriorPage,
     Manifest,
+    Owner,
     Pin,
     Restore,
     RuleBrokenError,
     State,
     check_manifest,
 )
-from sqlite_s3vfs.format.mapcodec import decode_map, encode_map
+from sqlite_s3vfs.format.mapcodec import decode_dead, decode_map, encode_dead, encode_map
 from sqlite_s3vfs.format.tail import decode_tail, encode_tail
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
 _BLOCK_SIZE_MAX = 1 << 31
+_OLD_INDEX_MAX = 9_999_999_999
 
 
 def encode_manifest(manifest: Manifest, nonce: bytes) -> bytes:
@@ -68,6 +79,7 @@ def _payload(manifest: Manifest) -> dict[str, object]:
     condemned = manifest.condemned
     return {
         "features": list(manifest.features),
+        "write_features": list(manifest.write_features),
         "state": manifest.state.value,
         "page_size": manifest.page_size,
         "size": manifest.size,
@@ -78,17 +90,18 @@ def _payload(manifest: Manifest) -> dict[str, object]:
         "map": encode_map(manifest.blocks),
         "tail": encode_tail(manifest.tail),
         "interior": [list(page) for page in manifest.interior],
-        "dead": [[name.version, name.random, dead] for name, dead in manifest.dead.items()],
+        "dead": encode_dead(manifest.dead),
         "died": encode_died(manifest.died),
         "history": [[kept.name.version, kept.name.random, kept.time_ms] for kept in manifest.history],
         "pins": [list(pin) for pin in manifest.pins],
         "restores": [list(restore) for restore in manifest.restores],
         "oldest_readable": manifest.oldest_readable,
-        "condemned": condemned and [condemned.batch_id, list(condemned.key_suffixes)],
+        "condemned": condemned and [condemned.batch_id, [_ref_row(ref) for ref in condemned.refs]],
         "floor": manifest.floor_ms,
         "conditions_proven": manifest.conditions_proven,
         "fork_id": manifest.fork_id,
         "predecessor": manifest.predecessor,
+        "owners": [list(owner) for owner in manifest.owners],
     }
 
 
@@ -98,6 +111,8 @@ def _manifest(
     return Manifest(
         database_id=database_id,
         features=features,
+        write_features=_names(fields.get("write_features")),
+        owners=tuple(_owners(fields.get("owners"))),
         state=_state(fields.get("state")),
         page_size=uint(fields.get("page_size"), "page size", 65536),
         size=uint(fields.get("size"), "size"),
@@ -108,7 +123,7 @@ def _manifest(
         blocks=decode_map(fields.get("map")),
         tail=decode_tail(fields.get("tail")),
         interior=tuple(_interior(fields.get("interior"))),
-        dead=MappingProxyType(dict(_dead(fields.get("dead")))),
+        dead=MappingProxyType(decode_dead(fields.get("dead"))),
         died=decode_died(fields.get("died")),
         history=tuple(_history(fields.get("history"))),
         pins=tuple(_pins(fields.get("pins"))),
@@ -124,23 +139,46 @@ def _manifest(
 
 def encode_died(died: Iterable[Died]) -> list[list[object]]:
     """The list of dead objects as payload rows."""
-    return [list(row) for row in died]
+    return [[_ref_row(row.ref), row.first, row.died] for row in died]
 
 
 def decode_died(value: object) -> tuple[Died, ...]:
     """The inverse of ``encode_died``."""
     records = (Record(row, 3, "dead object") for row in rows(value, "dead objects"))
-    return tuple(Died(record.text(), record.uint(), record.uint()) for record in records)
+    return tuple(Died(_ref(record.row()), record.uint(), record.uint()) for record in records)
 
 
 def _features(value: object) -> tuple[str, ...]:
-    features = tuple(text(feature, "feature") for feature in rows(value, "features"))
+    features = _names(value)
     unknown = [feature for feature in features if feature not in KNOWN_FEATURES]
     if unknown:
         raise UnsupportedFormatError(
             f"written by a newer release: upgrade sqlite-s3vfs. features={unknown!r:.200}"
         )
     return features
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(text(feature, "feature") for feature in rows(value, "features"))
+
+
+def _ref_row(ref: ObjectRef) -> list[object]:
+    return [int(ref.role), ref.number, ref.random]
+
+
+def _ref(row: object) -> ObjectRef:
+    record = Record(row, 3, "object reference")
+    role = Role(record.uint(max(Role)))
+    bare = role in (Role.OLD_BLOCK, Role.OLD_JOURNAL, Role.CONTENT)
+    number = record.uint(_OLD_INDEX_MAX if bare and role is not Role.CONTENT else UINT_MAX)
+    return ObjectRef(role, number, record.binary(0 if bare else RANDOM_SIZE))
+
+
+def _owners(value: object) -> Iterable[Owner]:
+    for row in rows(value, "owners"):
+        record = Record(row, 4, "owner")
+        prefix, database_id = record.text(), record.binary(DATABASE_ID_SIZE)
+        yield Owner(prefix, database_id, record.binary(RANDOM_SIZE), record.uint())
 
 
 def _state(value: object) -> State:
@@ -152,20 +190,16 @@ def _state(value: object) -> State:
 
 def _commits(value: object) -> Iterable[Commit]:
     for row in rows(value, "commits"):
-        record = Record(row, 4, "commit")
-        yield Commit(record.uint(), record.binary(RANDOM_SIZE), record.uint(), record.text())
+        record = Record(row, 6, "commit")
+        version, commit_id = record.uint(), record.binary(RANDOM_SIZE)
+        time_ms, writer = record.uint(), record.text()
+        yield Commit(version, commit_id, time_ms, writer, record.uint(), record.uint())
 
 
 def _interior(value: object) -> Iterable[InteriorPage]:
     for row in rows(value, "interior pages"):
         record = Record(row, 3, "interior page")
         yield InteriorPage(record.uint(), record.uint(), record.binary())
-
-
-def _dead(value: object) -> Iterable[tuple[ObjectName, int]]:
-    for row in rows(value, "dead blocks"):
-        record = Record(row, 3, "dead blocks of a segment")
-        yield ObjectName(record.uint(), record.binary(RANDOM_SIZE)), record.uint()
 
 
 def _history(value: object) -> Iterable[HistoryName]:
@@ -177,8 +211,9 @@ def _history(value: object) -> Iterable[HistoryName]:
 
 def _pins(value: object) -> Iterable[Pin]:
     for row in rows(value, "pins"):
-        record = Record(row, 4, "pin")
-        yield Pin(record.binary(RANDOM_SIZE), record.uint(), record.text(), record.text())
+        record = Record(row, 5, "pin")
+        pin_id, database_id = record.binary(RANDOM_SIZE), record.binary(DATABASE_ID_SIZE)
+        yield Pin(pin_id, database_id, record.uint(), record.text(), record.text())
 
 
 def _restores(value: object) -> Iterable[Restore]:
@@ -191,8 +226,4 @@ def _condemned(value: object) -> Condemned | None:
     if value is None:
         return None
     record = Record(value, 2, "condemned batch")
-    batch_id = record.binary(RANDOM_SIZE)
-    suffixes = record.rows()
-    if not all(isinstance(suffix, str) for suffix in suffixes):
-        raise CorruptError("condemned keys are not text.")
-    return Condemned(batch_id, tuple(str(suffix) for suffix in suffixes))
+    return Condemned(record.binary(RANDOM_SIZE), tuple(map(_ref, record.rows())))

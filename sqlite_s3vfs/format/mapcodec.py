@@ -21,7 +21,9 @@ from sqlite_s3vfs.format.blockmap import (
     PIECE_SPAN,
     AncestorSource,
     BlockMap,
+    DeadBlocks,
     Locator,
+    Piece,
     PieceRef,
     SegmentSource,
     Source,
@@ -136,9 +138,13 @@ def decode_refs(value: object, span: int) -> dict[int, PieceRef]:
     return refs
 
 
-def encode_piece(database_id: bytes, name: ObjectName, locators: Mapping[int, Locator]) -> bytes:
+def encode_piece(database_id: bytes, name: ObjectName, piece: Piece) -> bytes:
     """A map object that holds locators; its blocks are absolute indexes."""
-    return _encode_map_object(database_id, name, {"locators": encode_locators(locators)})
+    fields: dict[str, object] = {
+        "locators": encode_locators(piece.locators),
+        "dead": encode_dead(piece.dead),
+    }
+    return _encode_map_object(database_id, name, fields)
 
 
 def encode_node(database_id: bytes, name: ObjectName, refs: Mapping[int, PieceRef]) -> bytes:
@@ -146,12 +152,28 @@ def encode_node(database_id: bytes, name: ObjectName, refs: Mapping[int, PieceRe
     return _encode_map_object(database_id, name, {"pieces": encode_refs(refs)})
 
 
-def decode_piece(data: bytes, database_id: bytes, name: ObjectName) -> dict[int, Locator]:
+def decode_piece(data: bytes, database_id: bytes, name: ObjectName) -> Piece:
     """The inverse of ``encode_piece``; checks that it is the object it should be."""
-    fields = _decode_map_object(data, database_id, name).get("locators")
-    locators = decode_locators(fields, rows_max=PIECE_SPAN)
+    fields = _decode_map_object(data, database_id, name)
+    locators = decode_locators(fields.get("locators"), rows_max=PIECE_SPAN)
     _check_one_unit(locators, PIECE_SPAN, name)
-    return locators
+    return Piece(locators, decode_dead(fields.get("dead")))
+
+
+def encode_dead(dead: Mapping[ObjectName, DeadBlocks]) -> list[list[object]]:
+    """Counts of dead blocks as payload rows."""
+    return [[name.version, name.random, *counts] for name, counts in dead.items()]
+
+
+def decode_dead(value: object) -> dict[ObjectName, DeadBlocks]:
+    """The inverse of ``encode_dead``."""
+    found = {}
+    for row in rows(value, "dead blocks"):
+        record = Record(row, 6, "dead blocks of a segment")
+        name = ObjectName(record.uint(), record.binary(RANDOM_SIZE))
+        counts = (record.uint(), record.uint(), record.uint(_UINT32_MAX), record.uint(_UINT32_MAX))
+        found[name] = DeadBlocks(*counts)
+    return found
 
 
 def decode_node(data: bytes, database_id: bytes, name: ObjectName) -> dict[int, PieceRef]:
@@ -190,16 +212,16 @@ def _column_bytes(code: str, column: list[int]) -> bytes:
 def _source_row(source: Source) -> list[object]:
     if isinstance(source, AncestorSource):
         digest = _MD5_ETAG.fullmatch(source.etag)
-        return [_ANCESTOR, bytes.fromhex(digest[1]) if digest else source.etag]
-    name, first, blocks, home = source
-    return [_SEGMENT, name.version, name.random, first, blocks, home]
+        return [_ANCESTOR, source.owner, bytes.fromhex(digest[1]) if digest else source.etag]
+    name, first, blocks, home, owner = source
+    return [_SEGMENT, owner, name.version, name.random, first, blocks, home]
 
 
 def _source(row: object) -> Source:
-    kind = Record(row, 2, "block map source")
-    if kind.uint(_ANCESTOR) == _ANCESTOR:
-        return AncestorSource(kind.etag())
-    record = Record(row, 6, "segment source")
-    record.uint()
+    record = Record(row, 3, "block map source")
+    kind, owner = record.uint(_ANCESTOR), record.uint(_UINT32_MAX)
+    if kind == _ANCESTOR:
+        return AncestorSource(record.etag(), owner)
+    record = Record(row, 7, "segment source", start=2)
     name = ObjectName(record.uint(), record.binary(RANDOM_SIZE))
-    return SegmentSource(name, record.uint(), record.uint(_UINT32_MAX), record.uint())
+    return SegmentSource(name, record.uint(), record.uint(_UINT32_MAX), record.uint(), owner)

@@ -6,6 +6,7 @@ Offsets are those of https://www.sqlite.org/fileformat2.html#the_database_header
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAGIC = b"SQLite format 3\x00"
@@ -69,8 +70,8 @@ def raised_above(page_1: bytes, *replaced: SQLiteHeader) -> bytes:
     own = parse_header(page_1)
     assert own is not None, "page 1 begins with a header"
     every = (own, *replaced)
-    counter = _packed(max(header.change_counter for header in every) + 1)
-    cookie = _packed(max(header.schema_cookie for header in every) + 1)
+    counter = _above([header.change_counter for header in every])
+    cookie = _above([header.schema_cookie for header in every])
     page = bytearray(page_1)
     page[CHANGE_COUNTER] = counter
     if own.page_count:
@@ -94,5 +95,9 @@ def _number(page: bytes | memoryview, where: slice) -> int:
     return int.from_bytes(page[where], "big")
 
 
-def _packed(number: int) -> bytes:
-    return struct.pack(">I", number & 0xFFFFFFFF)
+def _above(numbers: Sequence[int]) -> bytes:
+    """The next number after all of these that is none of them, modulo 2^32."""
+    number = max(numbers)
+    while number in numbers:
+        number = (number + 1) & 0xFFFFFFFF
+    return struct.pack(">I", number)

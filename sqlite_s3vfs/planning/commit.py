@@ -44,13 +44,14 @@ class Changes:
 class CommitPlan:
     """Either ``entries`` for the tail, or ``blocks`` (indexes, ascending) to be written whole.
 
-    ``drops`` says that the new manifest forgets tail or map entries of the base, so that the base
-    has to be kept as history first (invariant I4).
+    ``pages`` are those whose bytes in the blocks change. ``drops`` says that the new manifest forgets
+    tail or map entries of the base, which has to be kept as history first (invariant I4).
     """
 
     entries: tuple[TailEntry, ...]
     blocks: tuple[int, ...]
     drops: bool
+    pages: frozenset[int] = frozenset()
 
 
 def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
@@ -65,12 +66,13 @@ def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
     if entries is not None:
         return CommitPlan(entries, (), drops=shrinks)
     if base is not None and base.page_size != changes.page_size:
-        return CommitPlan((), tuple(range(unit_count(changes.size, block_size))), drops=True)
+        every = tuple(range(unit_count(changes.size, block_size)))
+        return CommitPlan((), every, drops=True, pages=frozenset(changes.pages))
     pages = set(changes.pages) | _regrown(base, changes)
     if base is not None and len(changes.pages) <= _TRY_PAGES_MAX:
         pages.update(entry.page for entry in base.tail)       # the tail is full: empty it as well
     blocks = _blocks_of(pages, changes.page_size, block_size, changes.size)
-    return CommitPlan((), blocks, drops=base is not None)
+    return CommitPlan((), blocks, drops=base is not None, pages=frozenset(pages))
 
 
 def _tail_entries(base: Manifest | None, changes: Changes, block_size: int,

@@ -1,19 +1,21 @@
 """What changed in the map, moved out of the manifest into pieces (and pieces into nodes).
 
-A manifest carries at most about ``RECENT_MAX`` locators and ``PIECES_MAX`` references, so that it
-does not grow with the database.
+A manifest carries at most about ``RECENT_MAX`` locators, ``PIECES_MAX`` references and ``DEAD_MAX``
+counts of dead blocks, so that it does not grow with the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sqlite_s3vfs.format.blockmap import (
     NODE_SPAN,
     PIECE_SPAN,
     BlockMap,
+    DeadBlocks,
     Locator,
+    Piece,
     PieceRef,
     within_limit,
 )
@@ -22,61 +24,85 @@ from sqlite_s3vfs.format.mapcodec import encode_node, encode_piece
 
 RECENT_MAX = 2048
 PIECES_MAX = 512
+DEAD_MAX = 1024
 
 NewName = Callable[[], ObjectName]
 
 
 @dataclass(frozen=True, slots=True)
 class MapFold:
-    """The smaller map, the objects to upload for it, and the map objects it no longer refers to."""
+    """The smaller map and the objects to upload for it.
+
+    ``dead`` are the counts of dead blocks that stay in the manifest; ``killed`` the segments whose
+    last live block turned out to be gone; ``below_nodes`` the pieces that only nodes refer to now.
+    """
 
     blocks: BlockMap
     objects: tuple[tuple[ObjectName, bytes], ...]
-    died: tuple[ObjectName, ...]
+    dead: Mapping[ObjectName, DeadBlocks]
+    killed: Mapping[ObjectName, DeadBlocks]
+    below_nodes: frozenset[ObjectName]
 
 
-def pieces_to_load(blocks: BlockMap) -> tuple[int, ...]:
-    """The pieces that ``recent`` overlays; their locators are needed to write them anew."""
-    return tuple(sorted({block // PIECE_SPAN for block in blocks.recent}))
+def must_fold(blocks: BlockMap, dead: Mapping[ObjectName, DeadBlocks]) -> bool:
+    """Whether the manifest would grow too large without."""
+    return len(blocks.recent) > RECENT_MAX or len(dead) > DEAD_MAX
 
 
-def nodes_to_load(blocks: BlockMap) -> tuple[int, ...]:
+def pieces_to_write(
+    blocks: BlockMap, dead: Mapping[ObjectName, DeadBlocks]
+) -> tuple[int, ...]:
+    """The pieces that ``recent`` overlays, and where there is much to count, the homes of ``dead``."""
+    homes = {count.home for count in dead.values()} if len(dead) > DEAD_MAX else set()
+    return tuple(sorted({block // PIECE_SPAN for block in blocks.recent} | homes))
+
+
+def nodes_to_load(blocks: BlockMap, pieces: Iterable[int]) -> tuple[int, ...]:
     """The nodes that hold references for a map whose ``pieces`` are about to move into nodes."""
-    touched = {piece // NODE_SPAN for piece in (*blocks.pieces, *pieces_to_load(blocks))}
+    touched = {piece // NODE_SPAN for piece in (*blocks.pieces, *pieces)}
     return tuple(sorted(touched & set(blocks.nodes)))
 
 
 def fold_map(
     database_id: bytes,
     blocks: BlockMap,
-    loaded: Mapping[int, Mapping[int, Locator]],
+    dead: Mapping[ObjectName, DeadBlocks],
+    loaded: Mapping[int, Piece],
     loaded_nodes: Mapping[int, Mapping[int, PieceRef]],
     new_name: NewName,
 ) -> MapFold:
     """Move ``recent`` into pieces; then, where there are too many, ``pieces`` into nodes.
 
-    ``loaded`` holds the locators of every piece of ``pieces_to_load``, within their limits;
-    ``loaded_nodes`` those of ``nodes_to_load``.
+    ``loaded`` holds every piece of ``pieces_to_write``, within its limit; ``loaded_nodes`` those of
+    ``nodes_to_load``.
     """
     objects: list[tuple[ObjectName, bytes]] = []
-    died: list[ObjectName] = []
     pieces = dict(blocks.pieces)
-    for piece in pieces_to_load(blocks):
-        first = piece * PIECE_SPAN
+    kept = dict(dead)
+    killed: dict[ObjectName, DeadBlocks] = {}
+    for index, old in loaded.items():
+        first = index * PIECE_SPAN
         fresh = {
             block: locator
             for block, locator in blocks.recent.items()
             if first <= block < first + PIECE_SPAN
         }
+        counts = dict(old.dead)
+        for name in [name for name, count in kept.items() if count.home == index]:
+            count = kept.pop(name)
+            before = counts.pop(name, count._replace(dead=0)).dead
+            target = killed if before + count.dead >= count.blocks else counts
+            target[name] = count._replace(dead=before + count.dead)
         name = new_name()
-        objects.append((name, encode_piece(database_id, name, {**loaded.get(piece, {}), **fresh})))
-        if piece in pieces:
-            died.append(pieces[piece].name)
-        pieces[piece] = PieceRef(name, PIECE_SPAN)
+        piece = Piece({**old.locators, **fresh}, counts)
+        objects.append((name, encode_piece(database_id, name, piece)))
+        pieces[index] = PieceRef(name, PIECE_SPAN)
     folded = replace(blocks, recent={}, pieces=pieces)
+    below: frozenset[ObjectName] = frozenset()
     if len(pieces) > PIECES_MAX:
-        folded = _fold_pieces(database_id, folded, loaded_nodes, new_name, objects, died)
-    return MapFold(folded, tuple(objects), tuple(died))
+        below = frozenset(ref.name for ref in pieces.values())
+        folded = _fold_pieces(database_id, folded, loaded_nodes, new_name, objects)
+    return MapFold(folded, tuple(objects), kept, killed, below)
 
 
 def _fold_pieces(
@@ -85,7 +111,6 @@ def _fold_pieces(
     loaded_nodes: Mapping[int, Mapping[int, PieceRef]],
     new_name: NewName,
     objects: list[tuple[ObjectName, bytes]],
-    died: list[ObjectName],
 ) -> BlockMap:
     nodes = dict(blocks.nodes)
     for node in sorted({piece // NODE_SPAN for piece in blocks.pieces}):
@@ -95,12 +120,9 @@ def _fold_pieces(
             for piece, ref in blocks.pieces.items()
             if first <= piece < first + NODE_SPAN
         }
-        old = loaded_nodes.get(node, {})
-        died.extend(ref.name for piece, ref in old.items() if piece in fresh)
         name = new_name()
-        objects.append((name, encode_node(database_id, name, {**old, **fresh})))
-        if node in nodes:
-            died.append(nodes[node].name)
+        refs = {**loaded_nodes.get(node, {}), **fresh}
+        objects.append((name, encode_node(database_id, name, refs)))
         nodes[node] = PieceRef(name, NODE_SPAN * PIECE_SPAN)
     return replace(blocks, pieces={}, nodes=nodes)
 

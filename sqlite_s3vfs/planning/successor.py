@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from sqlite_s3vfs.format.blockmap import (
     NODE_SPAN,
     PIECE_SPAN,
-    AncestorSource,
     BlockMap,
     Locator,
     SegmentSource,
@@ -33,6 +32,14 @@ from sqlite_s3vfs.format.manifest import (
 from sqlite_s3vfs.format.tail import TailEntry
 from sqlite_s3vfs.planning.fold import Fold, entry_identity
 from sqlite_s3vfs.planning.interior import carried_interior
+from sqlite_s3vfs.planning.liveness import (
+    Liveness,
+    after_adopting,
+    after_replacing,
+    content_died,
+    map_objects_died,
+    segment_died,
+)
 from sqlite_s3vfs.planning.mapfold import MapFold
 
 
@@ -50,7 +57,8 @@ class Prepared:
 
     ``written`` are this commit's own blocks; ``replaced`` the base's locators of every block that it
     writes, adopts, cuts or drops (holes absent); ``cut`` the shortened locator of the last block.
-    ``changed_pages`` are the pages that went into ``written``; ``interior`` copies of such.
+    ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
+    copies of such. ``pages_written`` counts what the transaction itself wrote.
     ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
     ``anew`` says that nothing of the base's content is carried on (a whole database was written).
     """
@@ -64,6 +72,7 @@ class Prepared:
     replaced: Mapping[int, Locator] = field(default_factory=dict)
     cut: Mapping[int, Locator] = field(default_factory=dict)
     changed_pages: frozenset[int] = frozenset()
+    pages_written: int = 0
     interior: tuple[InteriorPage, ...] = ()
     adoption: Adoption | None = None
     map_fold: MapFold | None = None
@@ -81,7 +90,7 @@ def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest
     rewritten = _rewritten(prepared)
     tail = tuple(_kept_entries(base, prepared, rewritten)) + prepared.entries
     commits = _commits(base, prepared, base_time_ms, tail)
-    dead, fully_dead = _dead_blocks(base, prepared, version)
+    liveness = _liveness(base, prepared, blocks)
     return replace(
         base,
         page_size=prepared.page_size,
@@ -91,8 +100,8 @@ def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest
         blocks=blocks,
         tail=tail,
         interior=_interior(base, prepared, rewritten),
-        dead=dead,
-        died=(*_not_recorded(base, prepared), *fully_dead, *_died_pieces(base, prepared, version)),
+        dead=liveness.dead,
+        died=(*_not_recorded(base, prepared), *liveness.died),
         history=_history(base, prepared, commits),
         condemned=_condemned(base, prepared),
         conditions_proven=prepared.conditions_proven or base.conditions_proven,
@@ -121,9 +130,13 @@ def next_map(base: Manifest, prepared: Prepared) -> BlockMap:
 def adopted_locators(adoption: Adoption, version: int) -> dict[int, Locator]:
     """The locators of the adopted blocks, in segments that ``version`` refers to first."""
     fold = adoption.fold
-    home = min(fold.blocks, default=0) // PIECE_SPAN
+    homes = {
+        name: min(block for block, folded in fold.blocks.items() if folded.segment == name)
+        for name in fold.segments
+    }
     sources = {
-        name: SegmentSource(name, version, blocks, home) for name, blocks in fold.segments.items()
+        name: SegmentSource(name, version, blocks, homes[name] // PIECE_SPAN)
+        for name, blocks in fold.segments.items()
     }
     found = {}
     for block in sorted(adoption.blocks):
@@ -175,7 +188,14 @@ def _commits(
     base: Manifest, prepared: Prepared, base_time_ms: int, tail: tuple[TailEntry, ...]
 ) -> tuple[Commit, ...]:
     """Recent commits with the base's time stamped (invariant I8), and the new one."""
-    new = Commit(base.version + 1, prepared.commit_id, 0, prepared.writer)
+    new = Commit(
+        base.version + 1,
+        prepared.commit_id,
+        0,
+        prepared.writer,
+        prepared.size,
+        prepared.pages_written,
+    )
     if not base.commits:
         return (new,)
     newest = base.commits[-1]
@@ -183,6 +203,9 @@ def _commits(
     stamped = newest._replace(time_ms=newest.time_ms or max(base_time_ms, before))
     commits = (*base.commits[:-1], stamped, new)
     oldest_needed = min((entry.version for entry in tail), default=new.version)
+    # A history object does not know its own newest commit's time: the next one has to tell it (I8).
+    names = (*_fresh_history(prepared), *(row.name for row in base.history))
+    oldest_needed = min(oldest_needed, max((name.version for name in names), default=new.version))
     surplus = len(commits) - RECENT_COMMITS
     keep_from = max(0, min(surplus, oldest_needed - commits[0].version))
     return commits[keep_from:]
@@ -213,51 +236,38 @@ def _blocks(base: Manifest, entry: TailEntry) -> range:
     return overlapping(entry.page - 1, base.page_size, base.block_size)
 
 
-def _dead_blocks(
-    base: Manifest, prepared: Prepared, version: int
-) -> tuple[dict[ObjectName, int], list[Died]]:
-    """Dead blocks by segment after this commit, and the sources that it killed altogether."""
-    dead = dict(base.dead)
-    died = []
-    totals: dict[ObjectName, SegmentSource] = {}
-    for block, locator in prepared.replaced.items():
-        source = locator.source
-        if block in prepared.cut:
-            continue                # shortened, but alive
-        if isinstance(source, AncestorSource):
-            died.append(Died(f"/{block:010d}", 1, version))
-        else:
-            totals[source.name] = source
-            dead[source.name] = dead.get(source.name, 0) + 1
+def dead_blocks(base: Manifest, prepared: Prepared) -> Liveness:
+    """Dead blocks and objects after this commit, before the map is folded."""
+    version = base.version + 1
+    if prepared.anew:
+        return content_died(base.version)
+    liveness = after_replacing(base.dead, prepared.replaced, version)
     if prepared.adoption:
-        dead.update(_never_adopted(prepared.adoption))
-    for name, source in totals.items():
-        if dead[name] >= source.blocks:
-            del dead[name]
-            died.append(Died(f"/segments/{name}", source.first, version))
-    return dead, died
+        adoption = prepared.adoption
+        liveness = after_adopting(liveness, adoption.fold, adoption.blocks, version)
+    return liveness
 
 
-def _never_adopted(adoption: Adoption) -> dict[ObjectName, int]:
-    """Blocks of the fold's segments that stay without a locator, by segment."""
-    left: dict[ObjectName, int] = {}
-    for block, folded in adoption.fold.blocks.items():
-        if block not in adoption.blocks:
-            left[folded.segment] = left.get(folded.segment, 0) + 1
-    return left
+def _liveness(base: Manifest, prepared: Prepared, blocks: BlockMap) -> Liveness:
+    version = base.version + 1
+    liveness = dead_blocks(base, prepared)
+    died = list(liveness.died)
+    dead = liveness.dead
+    below: frozenset[ObjectName] = frozenset()
+    if prepared.map_fold:
+        dead, below = prepared.map_fold.dead, prepared.map_fold.below_nodes
+        died += [
+            segment_died(name, count, version) for name, count in prepared.map_fold.killed.items()
+        ]
+    if not prepared.anew:
+        died += map_objects_died(base.blocks, blocks, below, version)
+    return Liveness(dead, tuple(died))
 
 
 def _not_recorded(base: Manifest, prepared: Prepared) -> list[Died]:
     """What died in the base and is not told by a history object that this commit adds."""
     recorded = max((name.version for name in _fresh_history(prepared)), default=0)
     return [row for row in base.died if row.died > recorded]
-
-
-def _died_pieces(base: Manifest, prepared: Prepared, version: int) -> list[Died]:
-    names = list(prepared.map_fold.died) if prepared.map_fold else []
-    if prepared.anew:
-        names += [ref.name for ref in (*base.blocks.pieces.values(), *base.blocks.nodes.values())]
-    return [Died(f"/maps/{name}", name.version, version) for name in names]
 
 
 def _history(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError
-from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource
+from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
 from sqlite_s3vfs.format.keys import DatabaseKeys
+from sqlite_s3vfs.format.manifest import Owner
 from sqlite_s3vfs.format.segment import decode_frame
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
@@ -34,11 +35,12 @@ class _Range:
 
 
 class BlockReader:
-    """The stored blocks of one database, whatever the version: locators tell."""
+    """The stored blocks that a version refers to."""
 
-    def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
+    def __init__(self, engine: Engine, keys: DatabaseKeys, owners: Sequence[Owner]) -> None:
+        """``owners`` are the databases whose objects a fork refers to, as its manifest names them."""
         self._engine = engine
-        self._keys = keys
+        self._keys = (keys, *(DatabaseKeys(owner.prefix) for owner in owners))
 
     def cached(self, block: int, locator: Locator) -> bytes | None:
         """The content of a block, where it is in memory."""
@@ -53,7 +55,12 @@ class BlockReader:
         source = locator.source
         if isinstance(source, SegmentSource):
             return (source.name, block, locator.valid)
-        return (self._keys.prefix, block, source.etag, locator.valid)
+        return (self._keys_of(source).prefix, block, source.etag, locator.valid)
+
+    def _keys_of(self, source: Source) -> DatabaseKeys:
+        if source.owner >= len(self._keys):
+            raise CorruptError(f"the map refers to an unknown owner. owner={source.owner}")
+        return self._keys[source.owner]
 
     def fetch(self, wanted: Mapping[int, Locator], missing: Missing) -> dict[int, bytes]:
         """The contents of blocks (each ``locator.valid`` bytes), by the fewest ranged GETs, in parallel.
@@ -97,7 +104,7 @@ class BlockReader:
         ]
 
     def _read_range(self, part: _Range, missing: Missing, *, keep: bool) -> dict[int, bytes]:
-        key = self._keys.segment(part.source.name)
+        key = self._keys_of(part.source).segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
             raise missing(key)
@@ -117,7 +124,7 @@ class BlockReader:
         self, block: int, locator: Locator, missing: Missing, *, keep: bool
     ) -> dict[int, bytes]:
         assert isinstance(locator.source, AncestorSource), "an old block"
-        key = self._keys.ancestor_block(block)
+        key = self._keys_of(locator.source).ancestor_block(block)
         try:
             fetched = self._engine.store.get(key, if_match=locator.source.etag)
         except PreconditionFailedError as error:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlite_s3vfs.cache import BoundedCache
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError
-from sqlite_s3vfs.format.blockmap import NODE_SPAN, PIECE_SPAN, BlockMap, Locator, PieceRef
+from sqlite_s3vfs.format.blockmap import NODE_SPAN, PIECE_SPAN, BlockMap, Locator, Piece, PieceRef
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.mapcodec import decode_node, decode_piece
 from sqlite_s3vfs.planning.mapfold import limited_locators, limited_refs
@@ -37,7 +37,7 @@ class MapReader:
         self._database_id = database_id
         self._map = blocks
         self._missing = missing
-        self._pieces: dict[int, Mapping[int, Locator]] = {}
+        self._pieces: dict[int, Piece] = {}
 
     def locator(self, block: int) -> Locator | None:
         """Where a block lies; None for a hole. Up to 2 requests where its piece is not at hand."""
@@ -45,10 +45,10 @@ class MapReader:
         if found is not None or not (self._map.pieces or self._map.nodes):
             return found
         piece = block // PIECE_SPAN
-        locators = self._pieces.get(piece)
-        if locators is None:
-            locators = self.load_pieces([piece])[piece]
-        return locators.get(block)
+        loaded = self._pieces.get(piece)
+        if loaded is None:
+            loaded = self.load_pieces([piece])[piece]
+        return loaded.locators.get(block)
 
     def locators(self, blocks: Iterable[int]) -> dict[int, Locator]:
         """The locators of many blocks, holes left out; their pieces are read side by side."""
@@ -58,17 +58,18 @@ class MapReader:
         found = ((block, self.locator(block)) for block in wanted)
         return {block: locator for block, locator in found if locator is not None}
 
-    def load_pieces(self, pieces: Iterable[int]) -> dict[int, Mapping[int, Locator]]:
-        """The locators of whole pieces, within the limits of this version's references."""
+    def load_pieces(self, pieces: Iterable[int]) -> dict[int, Piece]:
+        """Whole pieces, within the limits of this version's references; empty ones for holes."""
+        pieces = list(pieces)
         wanted = [piece for piece in pieces if piece not in self._pieces]
         refs = self._piece_refs(wanted)
         read = run_all(
             self._engine.pool, [partial(self._read_piece, ref) for ref in refs.values()]
         )
-        for (piece, ref), locators in zip(refs.items(), read, strict=True):
-            self._pieces[piece] = limited_locators(ref, piece, locators)
-        for piece in wanted:
-            self._pieces.setdefault(piece, {})
+        for (index, ref), piece in zip(refs.items(), read, strict=True):
+            self._pieces[index] = Piece(limited_locators(ref, index, piece.locators), piece.dead)
+        for index in wanted:
+            self._pieces.setdefault(index, Piece({}, {}))
         return {piece: self._pieces[piece] for piece in pieces}
 
     def load_nodes(self, nodes: Iterable[int]) -> dict[int, Mapping[int, PieceRef]]:
@@ -95,7 +96,7 @@ class MapReader:
                 refs[piece] = ref
         return refs
 
-    def _read_piece(self, ref: PieceRef) -> Mapping[int, Locator]:
+    def _read_piece(self, ref: PieceRef) -> Piece:
         return self._read(self._engine.pieces, ref.name, decode_piece)
 
     def _read_node(self, ref: PieceRef) -> Mapping[int, PieceRef]:
@@ -103,10 +104,10 @@ class MapReader:
 
     def _read(
         self,
-        cache: BoundedCache[Mapping[int, V]],
+        cache: BoundedCache[V],
         name: ObjectName,
-        decode: Callable[[bytes, bytes, ObjectName], Mapping[int, V]],
-    ) -> Mapping[int, V]:
+        decode: Callable[[bytes, bytes, ObjectName], V],
+    ) -> V:
         cached = cache.get(name)
         if cached is not None:
             return cached

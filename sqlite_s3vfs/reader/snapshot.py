@@ -49,7 +49,7 @@ class Snapshot:
         self.pages = ShippedPages(manifest, self._page_of_blocks)
         self._missing = missing
         self._held = held or {}
-        self._blocks = BlockReader(engine, keys)
+        self._blocks = BlockReader(engine, keys, manifest.owners)
         self._map = MapReader(
             engine, keys, manifest.database_id, manifest.blocks, self.missing_object
         )

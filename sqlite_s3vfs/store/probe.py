@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,8 +43,15 @@ _CONFLICTS = 100
 _log = logging.getLogger(__name__)
 
 
-def probe_conditions(store: ObjectStore, key: str, ids: IdSource) -> None:
+MakeBody = Callable[[bytes], bytes]
+
+
+def probe_conditions(
+    store: ObjectStore, key: str, ids: IdSource, make_body: MakeBody = bytes
+) -> None:
     """Write to ``key``, which nobody else uses, under conditions; remove it; return if all held.
+
+    ``make_body`` makes the bytes of an object from a random id: different ones for different ids.
 
     Costs ``2 * RACERS + 6`` requests in 8 round trips. Nothing else in the store is touched. A
     process that dies meanwhile leaves one small object under ``key``.
@@ -53,7 +60,7 @@ def probe_conditions(store: ObjectStore, key: str, ids: IdSource) -> None:
         UnsafeStoreError: some condition was ignored, or a right one refused.
         StoreUnavailableError, AccessDeniedError, NotFoundError: the store did not let itself be asked.
     """
-    probe = _Probe(store, key, ids)
+    probe = _Probe(store, key, ids, make_body)
     try:
         created = probe.race(if_absent=True)
         probe.must_refuse("If-None-Match: *", if_absent=True)
@@ -66,10 +73,13 @@ def probe_conditions(store: ObjectStore, key: str, ids: IdSource) -> None:
 
 
 class _Probe:
-    def __init__(self, store: ObjectStore, key: str, ids: IdSource) -> None:
+    def __init__(
+        self, store: ObjectStore, key: str, ids: IdSource, make_body: MakeBody
+    ) -> None:
         self._store = store
         self._key = key
         self._ids = ids
+        self._make_body = make_body
 
     def race(self, **condition: Any) -> Fetched:
         """Let several put under one condition that can hold only once; return what is there then."""
@@ -136,7 +146,7 @@ class _Probe:
         return found
 
     def _body(self) -> bytes:
-        return b"sqlite-s3vfs conditions probe " + self._ids.new_id().hex().encode()
+        return self._make_body(self._ids.new_id())
 
     def _unsafe(self, seen: str) -> UnsafeStoreError:
         return UnsafeStoreError(

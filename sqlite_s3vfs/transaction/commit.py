@@ -13,11 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlite_s3vfs.adoption import check_unchanged, settled_in_segments
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CommitUnknownError, S3VFSError
 from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.envelope import ObjectKind, seal
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
@@ -28,14 +30,14 @@ from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
 from sqlite_s3vfs.planning.fold import Fold, adoptable
 from sqlite_s3vfs.planning.interior import gather_interior
 from sqlite_s3vfs.planning.mapfold import (
-    RECENT_MAX,
     MapFold,
     fold_map,
+    must_fold,
     nodes_to_load,
-    pieces_to_load,
+    pieces_to_write,
 )
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
-from sqlite_s3vfs.planning.successor import Adoption, Prepared, next_map, successor
+from sqlite_s3vfs.planning.successor import Adoption, Prepared, dead_blocks, next_map, successor
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.store.probe import probe_conditions
@@ -109,7 +111,7 @@ class Committer:
 
         def fill(origin: Origin, skeleton: Prepared, uploads: Uploads) -> Prepared:
             base = origin.manifest
-            prepared = content(base, snapshot, skeleton, uploads)
+            prepared = replace(content(base, snapshot, skeleton, uploads), anew=True)
             map_fold = self._fold_map(base, prepared, snapshot, uploads)
             history = self._keep_history(base, uploads) if base.version else None
             return replace(prepared, map_fold=map_fold, history=history)
@@ -183,7 +185,8 @@ class Committer:
             return origin.manifest.conditions_proven
         if not engine.conditions_proven:
             name = ObjectName(0, engine.ids.new_id())
-            probe_conditions(engine.store, self._keys.probe(name), engine.ids)
+            sealed = partial(seal, ObjectKind.PROBE, origin.manifest.database_id, payload=b"")
+            probe_conditions(engine.store, self._keys.probe(name), engine.ids, sealed)
             engine.conditions_proven = True
         return mark
 
@@ -200,6 +203,7 @@ class Committer:
             prepared,
             page_size=work.changes.page_size,
             size=work.changes.size,
+            pages_written=len(work.changes.pages),
             entries=plan.entries,
             adoption=_adoption(base, plan, work),
         )
@@ -207,7 +211,7 @@ class Committer:
             prepared = replace(
                 prepared,
                 written=self._write_blocks(work, plan.blocks, uploads),
-                changed_pages=frozenset(work.changes.pages),
+                changed_pages=plan.pages,
                 interior=_interior(work, frozenset(plan.blocks)),
             )
         prepared = _with_replaced(work, prepared)
@@ -240,17 +244,19 @@ class Committer:
         self, base: Manifest, prepared: Prepared, snapshot: Snapshot, uploads: Uploads
     ) -> MapFold | None:
         """Move the map's recent part into pieces where the manifest would grow too large."""
-        blocks = next_map(base, prepared)
-        if len(blocks.recent) <= RECENT_MAX:
+        blocks, dead = next_map(base, prepared), dead_blocks(base, prepared).dead
+        if not must_fold(blocks, dead):
             return None
         engine = self._engine
         reader = MapReader(engine, self._keys, base.database_id, blocks, snapshot.missing_object)
         version = base.version + 1
+        pieces = pieces_to_write(blocks, dead)
         map_fold = fold_map(
             base.database_id,
             blocks,
-            reader.load_pieces(pieces_to_load(blocks)),
-            reader.load_nodes(nodes_to_load(blocks)),
+            dead,
+            reader.load_pieces(pieces),
+            reader.load_nodes(nodes_to_load(blocks, pieces)),
             lambda: ObjectName(version, engine.ids.new_id()),
         )
         for name, body in map_fold.objects:
@@ -296,10 +302,9 @@ def _with_replaced(work: Work, prepared: Prepared) -> Prepared:
 
 
 def _locators(work: Work, blocks: Iterable[int]) -> dict[int, Locator]:
-    """The base's locators; those that an adoption has just moved come from its manifest."""
+    """The base's locators; where the old layout's adoption has just moved a block, its new one."""
     found = work.snapshot.locators(blocks)
-    recent = work.origin.manifest.blocks.recent
-    return {block: recent.get(block, locator) for block, locator in found.items()}
+    return {block: work.origin.moved.get(block, locator) for block, locator in found.items()}
 
 
 def _block_contents(work: Work, blocks: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -16,7 +16,6 @@ from functools import partial
 
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, InvalidArgumentError
-from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
@@ -29,7 +28,7 @@ from sqlite_s3vfs.format.sqlite_header import (
 )
 from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.planning.interior import gather_interior
-from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of
+from sqlite_s3vfs.planning.segments import Segment, SegmentBuilder, build_segments, locators_of
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
@@ -94,9 +93,9 @@ def _publish(database: Database, origin: Origin, incoming: _Import) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Blocks that were uploaded: where they lie, and the interior pages among them."""
+    """Blocks that were uploaded: their segments (without data), and the interior pages in them."""
 
-    locators: dict[int, Locator]
+    segments: tuple[Segment, ...]
     interior: tuple[InteriorPage, ...]
     size: int
 
@@ -166,10 +165,11 @@ class _Import:
             skeleton,
             page_size=self.page_size,
             size=self.size,
-            written={block: found for part in parts for block, found in part.locators.items()},
+            pages_written=unit_count(self.size, self.page_size) if self.page_size else 0,
+            written=locators_of(
+                (segment for part in parts for segment in part.segments), base.version + 1
+            ),
             interior=tuple(page for part in parts for page in part.interior),
-            replaced=snapshot.locators(range(base.block_count)),
-            anew=True,
         )
 
     def _settled_first_block(self, snapshot: Snapshot) -> bytes:
@@ -213,12 +213,12 @@ class _Import:
             (first + index, view[index * block_size : (index + 1) * block_size])
             for index in range(unit_count(len(content), block_size))
         )
-        locators: dict[int, Locator] = {}
+        segments = []
         for segment in build_segments(builder, blocks):
             uploads.create(self._database.keys.segment(segment.name), segment.data)
-            locators.update(locators_of([segment], version))
+            segments.append(segment._replace(data=b""))
         pages = dict(_whole_pages(first * block_size, content, self.page_size))
-        return _Part(locators, gather_interior(pages), len(content))
+        return _Part(tuple(segments), gather_interior(pages), len(content))
 
 
 def _resliced(bytes_iter: Iterable[bytes], first: int, size: int) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.format.keys import KEY_SIZE_MAX, check_prefix
 from sqlite_s3vfs.ids import RandomIds
 from sqlite_s3vfs.metrics import MetricsSnapshot
+from sqlite_s3vfs.progress import OnProgress, no_progress
 from sqlite_s3vfs.settings import Locking, Settings
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.vfs.busy import busy_thread
@@ -86,17 +87,30 @@ class S3VFS(apsw.VFS):
         """What the VFS has asked of its store so far: requests, bytes, time."""
         return self._engine.metrics.snapshot()
 
-    def serialize_iter(self, key_prefix: str) -> Iterator[bytes]:
+    def serialize_iter(
+        self, key_prefix: str, *, on_progress: OnProgress = no_progress
+    ) -> Iterator[bytes]:
         """The database as the bytes of a plain SQLite file: ``transfer.serialize_iter``."""
-        return transfer.serialize_iter(self._databases.database(key_prefix))
+        database = self._databases.database(key_prefix)
+        return transfer.serialize_iter(database, on_progress=on_progress)
 
-    def serialize_fileobj(self, key_prefix: str) -> transfer.SerializedFile:
+    def serialize_fileobj(
+        self, key_prefix: str, *, on_progress: OnProgress = no_progress
+    ) -> transfer.SerializedFile:
         """The same with a ``read``, as boto3's ``upload_fileobj`` takes it."""
-        return transfer.serialize_fileobj(self._databases.database(key_prefix))
+        database = self._databases.database(key_prefix)
+        return transfer.serialize_fileobj(database, on_progress=on_progress)
 
-    def deserialize_iter(self, key_prefix: str, bytes_iter: Iterable[bytes]) -> None:
+    def deserialize_iter(
+        self,
+        key_prefix: str,
+        bytes_iter: Iterable[bytes],
+        *,
+        on_progress: OnProgress = no_progress,
+    ) -> None:
         """Replace the database by a plain SQLite file, in one commit: ``transfer.deserialize_iter``."""
-        transfer.deserialize_iter(self._databases.database(key_prefix), bytes_iter)
+        database = self._databases.database(key_prefix)
+        transfer.deserialize_iter(database, bytes_iter, on_progress=on_progress)
 
     def close(self) -> None:
         """Take the name away from new connections; open ones go on.
