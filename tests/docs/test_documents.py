@@ -7,6 +7,7 @@ empty directory. Where one speaks of the bucket ``my-bucket``, that is a bucket 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import shutil
@@ -44,8 +45,8 @@ def name_of(page: Path) -> str:
 
 
 def section(page: Path, title: str) -> str:
-    """What follows a heading, up to the next one of its level or a higher one."""
-    pattern = rf"^#+ {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)"
+    """What follows a heading of the second level, up to the next one."""
+    pattern = rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)"
     found = re.search(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
     assert found, f"{name_of(page)} has no section {title}"
     return found[1]
@@ -171,9 +172,11 @@ def test_every_document_can_be_reached_from_the_index():
 
 def table(page: Path, title: str) -> dict[str, list[str]]:
     """The rows of the first table under a heading: first cell to the others, without back quotes."""
-    lines = [line for line in section(page, title).splitlines() if line.startswith("|")]
-    rows = [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines[2:]]
-    return {first: others for first, *others in rows}
+    lines = section(page, title).splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("|")) + 2
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    cells = [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in rows]
+    return {first: others for first, *others in cells}
 
 
 def test_every_setting_is_documented_with_its_default():
@@ -182,7 +185,7 @@ def test_every_setting_is_documented_with_its_default():
     fields = dataclasses.fields(sqlite_s3vfs.Settings)
     assert list(documented) == [field.name for field in fields]
     for field in fields:
-        assert documented[field.name][0] == str(field.default) if field.default else "empty"
+        assert documented[field.name][0] == (str(field.default) or "empty")
 
 
 def test_every_pragma_is_documented():
