@@ -152,7 +152,9 @@ class S3ObjectStore:
         """See ``ObjectStore.put``."""
         check_key(key)
         check_put_conditions(if_match=if_match, if_absent=if_absent)
-        asked: dict[str, Any] = {"Key": key, "Body": body, **self._with_puts}
+        # A bytearray goes out with its headers. Of bytes the SDK makes a file, and sends the body of
+        # a file only when the server has answered "100 Continue": a round trip more.
+        asked: dict[str, Any] = {"Key": key, "Body": bytearray(body), **self._with_puts}
         if if_match is not None:
             asked["IfMatch"] = if_match
         if if_absent:
