@@ -153,8 +153,11 @@ class S3VFS(apsw.VFS):
         super_journals.deleted(filename, syncdir=syncdir)
 
     def xAccess(self, pathname: str, flags: int) -> bool:
-        """Whether a journal was left behind: never, since none is stored; super-journals may be."""
-        return super_journals.exists(pathname, is_open=self._databases.is_open)
+        """Whether a journal was left behind: never, since none is stored; super-journals may be.
+
+        What else SQLite asks (may it write to the folder for temporary files?) is not ours to refuse.
+        """
+        return flags != apsw.SQLITE_ACCESS_EXISTS or super_journals.exists(pathname, is_open=self._databases.is_open)
 
     def xSleep(self, microseconds: int) -> int:
         """The pause of SQLite's busy handler.
