@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,6 +195,30 @@ def test_every_pragma_is_documented():
 
 def test_every_extra_argument_is_documented():
     assert set(table(DOCS / "settings.md", "Extra arguments")) == s3._FOR_PUTS | s3._FOR_ALL
+
+
+def test_the_layers_of_the_architecture_are_those_that_the_linter_holds():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+
+    (picture, *_) = FENCE.findall(section(DOCS / "architecture.md", "Layers"))
+    drawn = [re.split(r"\s{2,}", line)[0] for line in picture[1].splitlines()]
+
+    assert drawn == contract["layers"]
+
+
+def test_every_lock_is_documented():
+    """Names of attributes and of module variables that hold a lock, each with its module."""
+    found = {
+        (name, path.relative_to(ROOT / "sqlite_s3vfs").as_posix())
+        for path in (ROOT / "sqlite_s3vfs").rglob("*.py")
+        if "testing" not in path.parts
+        for name in re.findall(r"(\w+) = threading\.R?Lock\(\)", path.read_text())
+    }
+
+    rows = table(DOCS / "architecture.md", "Locks")
+
+    assert {(name, path) for name, cells in rows.items() for path in cells[0].split(", ")} == found
 
 
 def test_every_error_is_documented():
