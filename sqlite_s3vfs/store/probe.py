@@ -46,9 +46,7 @@ _log = logging.getLogger(__name__)
 MakeBody = Callable[[bytes], bytes]
 
 
-def probe_conditions(
-    store: ObjectStore, key: str, ids: IdSource, make_body: MakeBody = bytes
-) -> None:
+def probe_conditions(store: ObjectStore, key: str, ids: IdSource, make_body: MakeBody = bytes) -> None:
     """Write to ``key``, which nobody else uses, under conditions; remove it; return if all held.
 
     ``make_body`` makes the bytes of an object from a random id: different ones for different ids.
@@ -73,9 +71,7 @@ def probe_conditions(
 
 
 class _Probe:
-    def __init__(
-        self, store: ObjectStore, key: str, ids: IdSource, make_body: MakeBody
-    ) -> None:
+    def __init__(self, store: ObjectStore, key: str, ids: IdSource, make_body: MakeBody) -> None:
         self._store = store
         self._key = key
         self._ids = ids

@@ -270,39 +270,22 @@ class S3ObjectStore:
         expected: Collection[str] = (),
     ) -> Mapping[str, Any]:
         """One request. An answer with one of the ``expected`` error codes is returned as it is."""
+        asked = {"Bucket": self._bucket, **asked}
+        endpoint = self._client.meta.endpoint_url
         try:
-            answer: Mapping[str, Any] = method(Bucket=self._bucket, **asked)
+            answer: Mapping[str, Any] = method(**asked)
         except sdk.ClientError as error:
             self._count_extra(error.response["ResponseMetadata"].get("RetryAttempts", 0))
             if error.response["Error"].get("Code") not in expected:
-                raise self._translated(operation, asked, error) from error
+                raise _translated(operation, asked, error, endpoint=endpoint) from error
             return error.response
         except (sdk.BotoCoreError, ResponseParserError, OSError) as error:
-            raise self._translated(operation, asked, error) from error
+            raise _translated(operation, asked, error, endpoint=endpoint) from error
         self._count_extra(answer["ResponseMetadata"].get("RetryAttempts", 0))
         return answer
 
     def _count_extra(self, requests: int) -> None:
         self._sent.extra = self.extra_requests + requests
-
-    def _translated(self, operation: str, asked: Mapping[str, Any], error: Exception) -> S3VFSError:
-        facts: dict[str, object] = {"bucket": self._bucket}
-        if "Key" in asked:
-            facts["key"] = asked["Key"]
-        if isinstance(error, sdk.ClientError):
-            code = error.response["Error"].get("Code", "")
-            status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-            conditional = "IfMatch" in asked or "IfNoneMatch" in asked
-            found = error_of_answer(code, status, conditional=conditional)
-            if found is UnsafeStoreError and not _FOR_PUTS.isdisjoint(asked):
-                found = InvalidArgumentError  # encryption or storage class may be what it lacks
-            facts |= {"code": code, "status": status}
-        else:
-            rows = (ours for theirs, ours in _ERROR_BY_SDK_CLASS if isinstance(error, theirs))
-            found = next(rows, InvalidArgumentError)
-            facts |= {"endpoint": self._client.meta.endpoint_url, "error": type(error).__name__}
-        said = explanation(found, operation)
-        return found(f"{said} {' '.join(f'{name}={value!r}' for name, value in facts.items())}")
 
 
 def bucket_from_environment(name: str) -> Bucket:
@@ -325,6 +308,28 @@ def bucket_from_environment(name: str) -> Bucket:
             f"boto3 cannot make a client of the environment: check the AWS_… variables and the "
             f"profile. bucket={name!r} error={type(error).__name__}"
         ) from error
+
+
+def _translated(
+    operation: str, asked: Mapping[str, Any], error: Exception, *, endpoint: str
+) -> S3VFSError:
+    facts: dict[str, object] = {"bucket": asked["Bucket"]}
+    if "Key" in asked:
+        facts["key"] = asked["Key"]
+    if isinstance(error, sdk.ClientError):
+        code = error.response["Error"].get("Code", "")
+        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+        conditional = "IfMatch" in asked or "IfNoneMatch" in asked
+        found = error_of_answer(code, status, conditional=conditional)
+        if found is UnsafeStoreError and not _FOR_PUTS.isdisjoint(asked):
+            found = InvalidArgumentError  # encryption or storage class may be what it lacks
+        facts |= {"code": code, "status": status}
+    else:
+        rows = (ours for theirs, ours in _ERROR_BY_SDK_CLASS if isinstance(error, theirs))
+        found = next(rows, InvalidArgumentError)
+        facts |= {"endpoint": endpoint, "error": type(error).__name__}
+    said = explanation(found, operation)
+    return found(f"{said} {' '.join(f'{name}={value!r}' for name, value in facts.items())}")
 
 
 class _UnusableAnswerError(StoreUnavailableError):

@@ -195,3 +195,17 @@ def test_what_cannot_be_removed_is_left_and_logged(caplog: pytest.LogCaptureFixt
 
     assert [row.key for row in store.list("")] == ["probe"]
     assert "left over" in caplog.text
+
+
+def test_the_caller_says_what_an_object_looks_like():
+    bodies: list[bytes] = []
+
+    class Watching(MemoryObjectStore):
+        def put(self, key, body, **condition):
+            bodies.append(body)
+            return super().put(key, body, **condition)
+
+    probe_conditions(Watching(), "probe", SeededIds(1), lambda random: b"mine " + random)
+
+    assert all(body.startswith(b"mine ") for body in bodies)
+    assert len(set(bodies)) == len(bodies) == 2 * RACERS + 2
