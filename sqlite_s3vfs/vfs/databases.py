@@ -98,10 +98,13 @@ class OpenDatabases:
         database = open_database(self._engine, prefix)
         with self._entries_lock:
             self._handles[prefix] += 1      # first: what is in use is not evicted
-            return self._databases.setdefault(prefix, database)
+            database = self._databases.setdefault(prefix, database)
+            surplus = self._surplus()
+        if surplus is not None:
+            surplus.close()
+        return database
 
     def _give_back(self, database: Database) -> None:
-        surplus: Database | None = None
         with self._entries_lock:
             prefix = database.prefix
             if self._databases.get(prefix) is not database:
@@ -111,13 +114,14 @@ class OpenDatabases:
             if not self._handles[prefix]:
                 del self._handles[prefix]
             unused = not self._handles
-            if len(self._databases) > len(self._handles) + IDLE_MAX:
-                oldest = next(name for name in self._databases if name not in self._handles)
-                surplus = self._databases.pop(oldest)
-        if surplus is not None:
-            surplus.close()
         if unused and self._closing:
             self._free()
+
+    def _surplus(self) -> Database | None:
+        """Take out the database that has been idle for longest, where there are too many."""
+        if len(self._databases) <= len(self._handles) + IDLE_MAX:
+            return None
+        return self._databases.pop(next(name for name in self._databases if name not in self._handles))
 
     def _free(self) -> None:
         with self._entries_lock:

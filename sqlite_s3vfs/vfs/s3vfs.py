@@ -157,7 +157,9 @@ class S3VFS(apsw.VFS):
 
         What else SQLite asks (may it write to the folder for temporary files?) is not ours to refuse.
         """
-        return flags != apsw.SQLITE_ACCESS_EXISTS or super_journals.exists(pathname, is_open=self._databases.is_open)
+        if flags != apsw.SQLITE_ACCESS_EXISTS:
+            return True
+        return super_journals.exists(pathname, is_open=self._databases.is_open)
 
     def xSleep(self, microseconds: int) -> int:
         """The pause of SQLite's busy handler.

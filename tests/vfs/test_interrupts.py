@@ -1,0 +1,176 @@
+"""Ctrl-C at any instruction: no torn commit, no lost lock, and the same connection goes on."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import apsw
+import pytest
+
+import sqlite_s3vfs.vfs
+from sqlite_s3vfs.store.port import ObjectStore
+from sqlite_s3vfs.testing.faults import puts_of
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
+from vfs.conftest import Connect
+from vfs.interference import BeforeCall
+
+PACKAGE = str(Path(sqlite_s3vfs.vfs.__file__).parent)
+
+
+def rows(connection: apsw.Connection) -> list[object]:
+    assert connection.pragma("integrity_check") == "ok"
+    return [row[0] for row in connection.execute("SELECT v FROM t ORDER BY rowid")]
+
+
+@pytest.fixture
+def interrupted(
+    connect: Connect, make_vfs: Callable[..., S3VFS], store: ObjectStore
+) -> tuple[apsw.Connection, BeforeCall]:
+    """A connection, and what sends SIGINT to the process during the put of its next manifest."""
+    press = BeforeCall(store, puts_of("db/manifest"), lambda: os.kill(os.getpid(), signal.SIGINT))
+    connection = connect("db", through=make_vfs(press))
+    connection.execute("CREATE TABLE t (v); INSERT INTO t VALUES ('old')")
+    return connection, press
+
+
+@pytest.mark.parametrize("journal_mode", ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"])
+@pytest.mark.parametrize(
+    "sql", ["INSERT INTO t VALUES ('new')", "BEGIN; INSERT INTO t VALUES ('new'); COMMIT"]
+)
+def test_an_interrupt_during_the_publish_arrives_after_the_commit(
+    interrupted: tuple[apsw.Connection, BeforeCall], connect: Connect, journal_mode: str, sql: str
+) -> None:
+    connection, press = interrupted
+    connection.pragma("journal_mode", journal_mode)
+    press.arm()
+
+    with pytest.raises(KeyboardInterrupt):
+        connection.execute(sql)
+
+    assert press.struck
+    assert not connection.in_transaction
+    assert rows(connect("db")) == rows(connection) == ["old", "new"]
+    connection.execute("INSERT INTO t VALUES ('after')")
+    assert rows(connect("db")) == ["old", "new", "after"]
+
+
+def test_an_interrupt_during_a_refused_commit_leaves_nothing(
+    interrupted: tuple[apsw.Connection, BeforeCall], connect: Connect
+) -> None:
+    connection, press = interrupted
+    connection.execute("BEGIN; INSERT INTO t VALUES ('lost')")
+    connect("db").execute("INSERT INTO t VALUES ('won')")
+    press.arm()
+
+    with pytest.raises((KeyboardInterrupt, apsw.BusyError)):
+        connection.execute("COMMIT")
+
+    assert not connection.in_transaction
+    assert rows(connection) == ["old", "won"]
+
+
+@contextmanager
+def keyboard_interrupt_at(step: int) -> Iterator[Callable[[], bool]]:
+    """Raise KeyboardInterrupt at the line number ``step`` that this thread runs in the package.
+
+    Yields a question: has it been raised?
+    """
+    steps = itertools.count()
+    raised = False
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal raised
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line" and not raised and next(steps) == step:
+            raised = True
+            raise KeyboardInterrupt
+        return trace
+
+    assert threading.current_thread() is threading.main_thread()
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield lambda: raised
+    finally:
+        sys.settrace(before)
+
+
+SCRIPTS = {
+    "insert": "INSERT INTO t VALUES ('new')",
+    "transaction": "BEGIN; INSERT INTO t VALUES ('new'); COMMIT",
+    "spilled": "BEGIN; UPDATE t SET v = v || hex(zeroblob(9000)); UPDATE t SET v = 'new'; COMMIT",
+    "rollback": "BEGIN; UPDATE t SET v = v || hex(zeroblob(9000)); ROLLBACK",
+    "attached": "BEGIN; INSERT INTO t VALUES ('new'); INSERT INTO other.u VALUES ('new'); COMMIT",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where none can be told
+@pytest.mark.parametrize("open_cursor", [False, True])
+@pytest.mark.parametrize("journal_mode", ["DELETE", "MEMORY"])
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.long)])
+def test_an_interrupt_at_any_line_tears_nothing(
+    connect: Connect,
+    make_vfs: Callable[..., S3VFS],
+    script: str,
+    journal_mode: str,
+    stride: int,
+    *,
+    open_cursor: bool,
+) -> None:
+    """Strike each line of the package in turn, then go on with the same connection."""
+    witness_vfs = make_vfs()
+    first = (list(SCRIPTS).index(script) * 4 + len(journal_mode) + open_cursor) % stride
+    for step in itertools.count(first, stride):
+        name = f"db{step}"
+        connection = connect(name)
+        connection.execute(f"ATTACH '{name}-other' AS other; CREATE TABLE other.u (v)")
+        connection.pragma("journal_mode", journal_mode)
+        connection.execute("PRAGMA cache_size=3; CREATE TABLE t (v)")
+        connection.execute("INSERT INTO t VALUES ('old'), (zeroblob(5000)), ('old')")
+        before = rows(connection)
+        cursor = connection.execute("SELECT v FROM t") if open_cursor else None
+
+        struck = _run_and_strike(connection, SCRIPTS[script], step)
+
+        if cursor is not None:
+            cursor.close(force=True)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        witness = connect(name, through=witness_vfs)
+        assert rows(connection) == rows(witness), f"step={step}"
+        if not struck:
+            assert (rows(witness) != before) == (script != "rollback")
+            return
+        neighbour = connect(name)  # shares the write lock
+        neighbour.execute("INSERT INTO t VALUES ('neighbour')")
+        connection.execute("INSERT INTO t VALUES ('after')")
+        assert rows(connection) == rows(witness) == rows(neighbour)
+        assert rows(connection)[-2:] == ["neighbour", "after"]
+        connection.execute("INSERT INTO other.u VALUES ('after')")
+        for opened in (connection, witness, neighbour):
+            opened.close()
+
+
+def _run_and_strike(connection: apsw.Connection, script: str, step: int) -> bool:
+    """Whether the interrupt came before the script was through."""
+    with keyboard_interrupt_at(step) as raised:
+        try:
+            connection.execute(script)
+        except KeyboardInterrupt:
+            pass
+        except apsw.Error:  # SQLite met the interrupt in a place of its own
+            if not raised():
+                raise
+        return raised()
