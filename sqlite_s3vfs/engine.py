@@ -61,4 +61,5 @@ class Engine:
         self.pool.forget_locks()
         for cache in (self.blocks, self.pieces, self.nodes):
             cache.forget_locks()
+        self.store.forget_locks()
         self.store.close()

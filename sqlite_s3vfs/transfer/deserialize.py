@@ -66,6 +66,7 @@ def deserialize_iter(
         incoming.consume(bytes_iter)
         incoming.check()
         _publish(database, origin, incoming)
+        on_progress(Progress("deserialize", incoming.size, incoming.size))
     except CommitUnknownError:
         raise
     except BaseException:
