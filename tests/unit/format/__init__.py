@@ -1,0 +1,1 @@
+"""The format's codecs and rules."""

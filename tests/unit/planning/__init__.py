@@ -1,0 +1,1 @@
+"""The plans: overlay, commit, fold, map, successor."""
