@@ -24,7 +24,7 @@ from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, ReadBytes
 from sqlite_s3vfs.transaction.folding import Folding
 from sqlite_s3vfs.transaction.locks import try_lock, unlock
 
-__all__ = ["Database", "Snapshot", "Transaction"]
+__all__ = ["Database", "Snapshot", "Transaction", "Version"]
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlite_s3vfs.database import Database
+from sqlite_s3vfs.database import Database, Version
 from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, InvalidArgumentError
 from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.keys import ObjectName
@@ -26,7 +26,6 @@ from sqlite_s3vfs.format.sqlite_header import (
     raised_above,
     without_wal,
 )
-from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.planning.interior import gather_interior
 from sqlite_s3vfs.planning.segments import Segment, SegmentBuilder, build_segments, locators_of
 from sqlite_s3vfs.planning.successor import Prepared
@@ -58,14 +57,14 @@ def deserialize_iter(
         StoreUnavailableError, AccessDeniedError, UnsafeStoreError: the store did not serve.
         CommitUnknownError: it may have been replaced; after all others it was not.
     """
-    origin = database.version().origin
-    database.committer.prove_conditions(origin)
+    base = database.version()
+    database.committer.prove_conditions(base.origin)
     uploads = Uploads(database.engine)
     try:
-        incoming = _Import(database, origin.manifest, uploads, on_progress)
+        incoming = _Import(database, base.origin.manifest, uploads, on_progress)
         incoming.consume(bytes_iter)
         incoming.check()
-        _publish(database, origin, incoming)
+        _publish(database, base, incoming)
         on_progress(Progress("deserialize", incoming.size, incoming.size))
     except CommitUnknownError:
         raise
@@ -74,11 +73,11 @@ def deserialize_iter(
         raise
 
 
-def _publish(database: Database, origin: Origin, incoming: _Import) -> None:
+def _publish(database: Database, base: Version, incoming: _Import) -> None:
     """Put the manifest; on top of whatever others commit meanwhile, because it is replaced anyway."""
+    newest = base
     for attempt in range(_ATTEMPTS_MAX):
-        newest = database.version()
-        if newest.origin.manifest.database_id != origin.manifest.database_id:
+        if newest.origin.manifest.database_id != base.origin.manifest.database_id:
             raise ConflictError(
                 "the database was made by another writer meanwhile; nothing of the import is kept. "
                 f"prefix={database.prefix!r}"
@@ -88,6 +87,7 @@ def _publish(database: Database, origin: Origin, incoming: _Import) -> None:
         except ConflictError:
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise
+            newest = database.version()
         else:
             return
 

@@ -34,8 +34,9 @@ def serialize_iter(
     if not snapshot.size:
         return
     done = 0
-    for offset, contents in _parts(snapshot):
-        size = min(_part_size(snapshot), snapshot.size - offset)
+    for blocks, contents in _parts(snapshot):
+        offset = blocks.start * snapshot.block_size
+        size = min(len(blocks) * snapshot.block_size, snapshot.size - offset)
         chunk = snapshot.assemble(offset, size, contents)
         done += size
         on_progress(Progress("serialize", done, snapshot.size))
@@ -77,20 +78,12 @@ def serialize_fileobj(
     return SerializedFile(serialize_iter(database, on_progress=on_progress))
 
 
-def _part_size(snapshot: Snapshot) -> int:
-    return max(1, PART_SIZE // snapshot.block_size) * snapshot.block_size
-
-
-def _parts(snapshot: Snapshot) -> Iterator[tuple[int, _Contents]]:
-    """Offset and block contents of each part, in order, with ``PARTS_AHEAD`` parts under way."""
-    started: deque[tuple[int, list[Future[dict[int, bytes]]]]] = deque()
-    part_size = _part_size(snapshot)
-    blocks = part_size // snapshot.block_size
+def _parts(snapshot: Snapshot) -> Iterator[tuple[range, _Contents]]:
+    """Blocks and their contents, part by part in order, with ``PARTS_AHEAD`` parts under way."""
+    started: deque[tuple[range, list[Future[dict[int, bytes]]]]] = deque()
     try:
-        for offset in range(0, snapshot.size, part_size):
-            first = offset // snapshot.block_size
-            wanted = range(first, min(first + blocks, snapshot.block_count))
-            started.append((offset, snapshot.start_fetch(wanted)))
+        for blocks in _part_ranges(snapshot):
+            started.append((blocks, snapshot.start_fetch(blocks)))
             if len(started) >= PARTS_AHEAD:
                 yield _finished(*started.popleft())
         while started:
@@ -99,8 +92,17 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[int, _Contents]]:
         wait([future for _, futures in started for future in futures])
 
 
-def _finished(offset: int, futures: list[Future[dict[int, bytes]]]) -> tuple[int, _Contents]:
+def _part_ranges(snapshot: Snapshot) -> Iterator[range]:
+    """Block 0 goes alone: an import writes it last and apart, and the others in parts of this size."""
+    count = snapshot.block_count
+    step = max(1, PART_SIZE // snapshot.block_size)
+    yield range(min(1, count))
+    for first in range(1, count, step):
+        yield range(first, min(first + step, count))
+
+
+def _finished(blocks: range, futures: list[Future[dict[int, bytes]]]) -> tuple[range, _Contents]:
     contents: dict[int, bytes] = {}
     for future in futures:
         contents.update(future.result())
-    return offset, contents
+    return blocks, contents
