@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -71,7 +72,7 @@ def chunks_of(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def store_of(where: str) -> object:
+def store_of(where: str) -> Any:
     """A bucket, or a directory that stands in for one."""
     if not where.startswith("s3://"):
         return DirectoryObjectStore(where)

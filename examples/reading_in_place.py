@@ -15,6 +15,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import apsw
 
@@ -88,7 +89,7 @@ def refuse_to_write(connection: apsw.Connection) -> None:
         raise SystemExit("a reader could write")
 
 
-def store_of(where: str) -> object:
+def store_of(where: str) -> Any:
     """A bucket, or a directory that stands in for one."""
     if not where.startswith("s3://"):
         return DirectoryObjectStore(where)

@@ -14,6 +14,7 @@ The characters come with Python (unicodedata), nothing is downloaded. What happe
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import sqlite3
@@ -23,7 +24,7 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Any, Protocol
 
 import apsw
 
@@ -73,10 +74,10 @@ class Place(Protocol):
     """A bucket, or what stands in for one."""
 
     label: str
-    store: object
+    store: Any
 
-    def save(self, file: IO[bytes]) -> None:
-        """Keep a plain file beside the database."""
+    def save(self, file: Any) -> None:
+        """Keep what can be read from ``file`` as a plain file beside the database."""
 
     def load(self, path: Path) -> None:
         """Fetch that file."""
@@ -88,10 +89,10 @@ class Place(Protocol):
 class Directory:
     def __init__(self, directory: Path) -> None:
         self.label = f"the directory {directory}"
-        self.store = DirectoryObjectStore(directory / "bucket")
+        self.store: Any = DirectoryObjectStore(directory / "bucket")
         self._plain = directory / PLAIN_FILE
 
-    def save(self, file: IO[bytes]) -> None:
+    def save(self, file: Any) -> None:
         with self._plain.open("wb") as target:
             shutil.copyfileobj(file, target)
 
@@ -104,13 +105,13 @@ class Directory:
 
 
 class Bucket:
-    def __init__(self, name: str, **server: str) -> None:
+    def __init__(self, name: str, **server: Any) -> None:
         import boto3  # only here: a directory does without it
 
         self.label = f"the bucket {name}"
-        self.store = boto3.resource("s3", **server).Bucket(name)
+        self.store: Any = boto3.resource("s3", **server).Bucket(name)
 
-    def save(self, file: IO[bytes]) -> None:
+    def save(self, file: Any) -> None:
         self.store.upload_fileobj(file, PLAIN_FILE)
 
     def load(self, path: Path) -> None:
@@ -264,7 +265,8 @@ def main() -> None:
     parser.add_argument("where", nargs="?", help="a directory, or s3://BUCKET; else a temporary one")
     parser.add_argument("--minio", action="store_true", help="the server of ./start-minio.sh")
     place = place_of(parser.parse_args())
-    sys.stdout.reconfigure(errors="replace")        # for terminals that do not know every character
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")    # for terminals that do not know every character
 
     print(f"1. Building {DATABASE} (Unicode {unicodedata.unidata_version}) straight into {place.label}")
     vfs = S3VFS(place.store)
