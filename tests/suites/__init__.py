@@ -1,0 +1,1 @@
+"""Public test suites of others, run over the VFS: see README.md."""
