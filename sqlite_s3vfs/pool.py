@@ -29,8 +29,11 @@ class Pool(Protocol):
     def submit(self, task: Task[T]) -> Future[T]:
         """Start one task."""
 
+    def rest(self) -> None:
+        """Let the threads end when they have done what was started; later tasks start new ones."""
+
     def close(self) -> None:
-        """Wait for what was started, and stop the threads; later tasks start new ones."""
+        """The same, and wait for it."""
 
     def forget_locks(self) -> None:
         """In a forked child: another thread of the parent may have held a lock at the fork."""
@@ -52,15 +55,21 @@ class ThreadPool:
     def submit(self, task: Task[T]) -> Future[T]:
         try:
             return self._living_executor().submit(task)
-        except RuntimeError:                      # the interpreter is shutting down
+        except RuntimeError:                      # dismissed this moment, or the interpreter ends
             return run_inline(task)
 
+    def rest(self) -> None:
+        self._dismiss(wait_for_tasks=False)
+
     def close(self) -> None:
+        self._dismiss(wait_for_tasks=True)
+
+    def _dismiss(self, *, wait_for_tasks: bool) -> None:
         with self._executor_lock:
             executor, self._executor = self._executor, None
             inherited = self._process != os.getpid()
         if executor is not None and not inherited:
-            executor.shutdown(wait=True)
+            executor.shutdown(wait=wait_for_tasks)
 
     def _living_executor(self) -> ThreadPoolExecutor:
         with self._executor_lock:
@@ -82,6 +91,9 @@ class InlinePool:
 
     def submit(self, task: Task[T]) -> Future[T]:
         return run_inline(task)
+
+    def rest(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
