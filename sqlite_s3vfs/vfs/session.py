@@ -16,9 +16,9 @@ What holds here, whatever SQLite does in between:
   fool it (https://www.sqlite.org/fileformat2.html#file_change_counter).
 * **A wrong guess at the page size costs no request.** SQLite reads page 1, finds that pages have
   another size, unlocks and locks again at once, all in one step: that is one read transaction.
-* **An interrupt changes no outcome.** Steps that take or release the write lock, or publish, run to
-  their end; an interrupt that arrives during a publish is kept for the unlock. Where an interrupt
-  keeps SQLite's unlock from arriving, the next lock makes up for it.
+* **An interrupt changes no outcome.** Steps that take the write lock, or publish, run to their end; an
+  interrupt that arrives during a publish is kept for the unlock. Where an interrupt keeps SQLite's
+  unlock from arriving, or cuts it off, the next lock or the close makes up for it.
 
 The methods of one session never overlap (SQLite's mutex); those of different ones do.
 """
@@ -171,7 +171,7 @@ class Session:
         """Drop what was not published, and unlock, or go back to SHARED. Never raises an error."""
         state = self.state
         if isinstance(state, Writing):
-            run_uninterrupted(lambda: self._drop(state))
+            self._drop(state)
         if isinstance(self.state, Reading | Settled):
             reading = to_reading and Reading(self.state.snapshot)
             self.state = reading or Unlocked(self.database)
@@ -184,8 +184,8 @@ class Session:
         """Back to the base; what SQLite's page cache is left with is known if nothing was written."""
         if state.transaction.changed:
             self.cached = None
+        self._release(state)                # before the state moves: cut off, it is done once more
         self.state = Reading(state.transaction.base)
-        self._release(state)
 
     def _release(self, state: Writing) -> None:
         if state.deferred:
