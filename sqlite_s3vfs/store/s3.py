@@ -27,6 +27,7 @@ from urllib3.exceptions import HTTPError
 from sqlite_s3vfs.errors import (
     AccessDeniedError,
     InvalidArgumentError,
+    NotFoundError,
     S3VFSError,
     StoreUnavailableError,
     UnsafeStoreError,
@@ -256,7 +257,7 @@ class S3ObjectStore:
             denied = any(row.get("Code") == "AccessDenied" for row in refused)
             error = AccessDeniedError if denied else StoreUnavailableError
             raise error(
-                f"s3 did not delete some objects. bucket={self._bucket} keys={len(keys)} "
+                f"{explanation(error, 'delete', '')} bucket={self._bucket!r} keys={len(keys)} "
                 f"refused={len(refused)} first={refused[0].get('Key')!r} "
                 f"code={refused[0].get('Code')}"
             )
@@ -314,21 +315,23 @@ def _translated(
     operation: str, asked: Mapping[str, Any], error: Exception, *, endpoint: str
 ) -> S3VFSError:
     facts: dict[str, object] = {"bucket": asked["Bucket"]}
-    if "Key" in asked:
-        facts["key"] = asked["Key"]
+    facts |= {name.lower(): asked[name] for name in ("Key", "Prefix") if name in asked}
+    answered: str | None = None
     if isinstance(error, sdk.ClientError):
-        code = error.response["Error"].get("Code", "")
+        code = answered = error.response["Error"].get("Code", "")
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         conditional = "IfMatch" in asked or "IfNoneMatch" in asked
         found = error_of_answer(code, status, conditional=conditional)
         if found is UnsafeStoreError and not _FOR_PUTS.isdisjoint(asked):
             found = InvalidArgumentError  # encryption or storage class may be what it lacks
         facts |= {"code": code, "status": status}
+        if found is NotFoundError:
+            facts["endpoint"] = endpoint
     else:
         rows = (ours for theirs, ours in _ERROR_BY_SDK_CLASS if isinstance(error, theirs))
         found = next(rows, InvalidArgumentError)
         facts |= {"endpoint": endpoint, "error": type(error).__name__}
-    said = explanation(found, operation)
+    said = explanation(found, operation, answered)
     return found(f"{said} {' '.join(f'{name}={value!r}' for name, value in facts.items())}")
 
 

@@ -48,11 +48,28 @@ _BY_STATUS: Mapping[int, type[S3VFSError]] = {
     501: InvalidArgumentError,
 }
 
+_BAD_CREDENTIALS = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+"""Codes of answers to whom s3 does not know, as against who is not allowed to."""
+
+_RIGHTS: Mapping[str, str] = {
+    "get": "s3:GetObject (and s3:ListBucket, without which s3 denies a missing key too)",
+    "put": "s3:PutObject",
+    "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+
 _EXPLANATIONS: Mapping[type[S3VFSError], str] = {
-    AccessDeniedError: (
-        "s3 denied the {operation}: check the credentials and their rights "
-        "(without the right to list the bucket, s3 denies a missing key too)."
-    ),
+    AccessDeniedError: "s3 denied the {operation}: grant these credentials the right {right}.",
     ConflictingRequestError: "another request on the key was under way; send this one again.",
     InvalidArgumentError: "s3 cannot carry out the {operation} as it was asked for.",
     NotFoundError: "there is no such bucket at this endpoint: check both names.",
@@ -79,6 +96,14 @@ def error_of_answer(code: str, status: int, *, conditional: bool) -> type[S3VFSE
     return found
 
 
-def explanation(error: type[S3VFSError], operation: str) -> str:
-    """What happened to the ``operation`` and, where there is one, the way out."""
-    return _EXPLANATIONS[error].format(operation=operation)
+def explanation(error: type[S3VFSError], operation: str, code: str | None = None) -> str:
+    """What happened to the ``operation`` and, where there is one, the way out.
+
+    ``code`` is the one that s3 answered; None where the request never left.
+    """
+    if error is AccessDeniedError and (code is None or code in _BAD_CREDENTIALS):
+        return (
+            f"s3 cannot be asked for the {operation} with these credentials: check them, renew them "
+            "where they are temporary, and see that the clock is right."
+        )
+    return _EXPLANATIONS[error].format(operation=operation, right=_RIGHTS[operation])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from sqlite_s3vfs.errors import (
@@ -77,8 +79,16 @@ def test_only_a_request_with_a_condition_can_be_refused_for_it(
     ids=lambda error: error.__name__,
 )
 def test_every_class_explains_itself(error: type[S3VFSError]):
-    text = explanation(error, "put")
+    for operation, code in itertools.product(("get", "put", "list", "delete"), (None, "", "Code")):
+        text = explanation(error, operation, code)
 
-    assert text[0].islower()
-    assert text.endswith(".")
-    assert "{" not in text
+        assert text[0].islower()
+        assert text.endswith(".")
+        assert "{" not in text
+
+
+def test_who_is_not_known_is_told_something_else_than_who_is_not_allowed():
+    for code in (None, "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        assert "renew" in explanation(AccessDeniedError, "put", code)
+    assert "s3:PutObject" in explanation(AccessDeniedError, "put", "AccessDenied")
+    assert "s3:ListBucket" in explanation(AccessDeniedError, "list", "AccessDenied")
