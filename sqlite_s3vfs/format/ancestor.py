@@ -9,7 +9,7 @@ Facts come in two steps, because what a listing means depends on the size of the
 in page 1, or in the journal of a transaction that was cut off:
 
     read_layout        listing → which objects, and an identity to compare two listings by
-    assemble_journal   bodies of the journal's objects → the journal
+    assemble_journal   bodies of the journal's objects → the journal, unless ``is_journal`` denies it
     describe_file      layout, first bytes, playback of the journal → size, block size, blocks
 
 Keys of any other form are not ours and are left out.
@@ -137,6 +137,15 @@ def assemble_journal(bodies: Mapping[int, bytes]) -> bytes:
     return bytes(journal)
 
 
+def is_journal(journal: bytes) -> bool:
+    """Whether the assembled bytes are a rollback journal: hot, or cold with zeros for a header.
+
+    Anything else under the journal's keys belongs to somebody else and must stay: a database may be
+    named ``{prefix}-journal``, and once adopted it has no object 0.
+    """
+    return journal[: len(MAGIC)] in (MAGIC, bytes(len(MAGIC)))
+
+
 def describe_file(
     layout: AncestorLayout, first_bytes: bytes, *, playback: JournalPlayback | None
 ) -> AncestorFile:
@@ -240,7 +249,7 @@ def _within(blocks: Sequence[AncestorBlock], size: int, block_size: int) -> Iter
     for block in blocks:
         rest = size - block.index * block_size
         if rest > 0:
-            yield replace(block, size=min(block.size, rest))
+            yield block if block.size <= rest else replace(block, size=rest)
 
 
 def _journal_block_size(first: bytes, second: bytes | None) -> int:

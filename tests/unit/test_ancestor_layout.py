@@ -14,6 +14,7 @@ from sqlite_s3vfs.format.ancestor import (
     AncestorLayout,
     assemble_journal,
     describe_file,
+    is_journal,
     read_layout,
 )
 from sqlite_s3vfs.format.rollback_journal import MAGIC, JournalPlayback
@@ -184,6 +185,14 @@ def test_a_journal_with_gaps_is_put_together_as_it_was_written(block_size: int) 
     journal = first + b"r" * (6 * 520) + gap + first + b"s" * 5200
 
     assert assemble_journal(written(journal, block_size)) == journal.replace(b"\xff", b"\0")
+
+
+def test_what_is_no_journal_is_told_from_one() -> None:
+    assert is_journal(MAGIC + b"anything")
+    assert is_journal(bytes(512))
+    assert not is_journal(assemble_journal({1: bytes(4096)})), "an adopted database has no object 0"
+    assert not is_journal(header(2) + bytes(4000))
+    assert not is_journal(b"\0")
 
 
 @given(
