@@ -129,9 +129,11 @@ def _fold_pieces(
 
 def limited_locators(
     ref: PieceRef, piece: int, locators: Mapping[int, Locator]
-) -> dict[int, Locator]:
+) -> Mapping[int, Locator]:
     """What a reference still shows of a piece's locators."""
     first = piece * PIECE_SPAN
+    if ref.limit >= PIECE_SPAN:
+        return locators
     return {
         block: locator
         for block, locator in locators.items()

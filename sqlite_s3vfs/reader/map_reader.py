@@ -37,40 +37,46 @@ class MapReader:
         self._database_id = database_id
         self._map = blocks
         self._missing = missing
-        self._pieces: dict[int, Piece] = {}
+        self._last: tuple[int, Piece] = (-1, Piece({}, {}))
+        """The piece looked into last; the others are in the engine's bounded cache."""
 
     def locator(self, block: int) -> Locator | None:
         """Where a block lies; None for a hole. Up to 2 requests where its piece is not at hand."""
         found = self._map.recent.get(block)
         if found is not None or not (self._map.pieces or self._map.nodes):
             return found
-        piece = block // PIECE_SPAN
-        loaded = self._pieces.get(piece)
-        if loaded is None:
-            loaded = self.load_pieces([piece])[piece]
-        return loaded.locators.get(block)
+        index, piece = self._last
+        if index != block // PIECE_SPAN:
+            index = block // PIECE_SPAN
+            piece = self.load_pieces([index])[index]
+            self._last = (index, piece)
+        return piece.locators.get(block)
 
     def locators(self, blocks: Iterable[int]) -> dict[int, Locator]:
         """The locators of many blocks, holes left out; their pieces are read side by side."""
-        wanted = list(blocks)
-        if self._map.pieces or self._map.nodes:
-            self.load_pieces(sorted({block // PIECE_SPAN for block in wanted}))
-        found = ((block, self.locator(block)) for block in wanted)
-        return {block: locator for block, locator in found if locator is not None}
+        recent = self._map.recent
+        found = {}
+        others: dict[int, list[int]] = {}
+        for block in blocks:
+            if block in recent:
+                found[block] = recent[block]
+            else:
+                others.setdefault(block // PIECE_SPAN, []).append(block)
+        for index, piece in self.load_pieces(sorted(others)).items():
+            found.update((b, piece.locators[b]) for b in others[index] if b in piece.locators)
+        return found
 
     def load_pieces(self, pieces: Iterable[int]) -> dict[int, Piece]:
         """Whole pieces, within the limits of this version's references; empty ones for holes."""
-        pieces = list(pieces)
-        wanted = [piece for piece in pieces if piece not in self._pieces]
+        wanted = list(pieces)
         refs = self._piece_refs(wanted)
         read = run_all(
             self._engine.pool, [partial(self._read_piece, ref) for ref in refs.values()]
         )
+        loaded = dict.fromkeys(wanted, Piece({}, {}))
         for (index, ref), piece in zip(refs.items(), read, strict=True):
-            self._pieces[index] = Piece(limited_locators(ref, index, piece.locators), piece.dead)
-        for index in wanted:
-            self._pieces.setdefault(index, Piece({}, {}))
-        return {piece: self._pieces[piece] for piece in pieces}
+            loaded[index] = Piece(limited_locators(ref, index, piece.locators), piece.dead)
+        return loaded
 
     def load_nodes(self, nodes: Iterable[int]) -> dict[int, Mapping[int, PieceRef]]:
         """The references in whole nodes, within the limits of this version's references."""
