@@ -173,7 +173,7 @@ class ManifestStore:
         known = head.manifest.commit_id_of(version)
         if known is not None or head.manifest.version < version:
             return known
-        prefix = self._keys.history(ObjectName(version, bytes(8))).rpartition("/")[0] + "/"
+        prefix = self._keys.history_prefix
         after = f"{prefix}{version:020d}"
         for row in self._store.list(prefix, start_after=after, limit=_HISTORY_TRIED_MAX):
             name = parse_object_name(row.key.removeprefix(prefix))

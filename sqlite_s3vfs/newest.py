@@ -18,7 +18,7 @@ from sqlite_s3vfs.errors import (
 )
 from sqlite_s3vfs.format.ancestor import AncestorLayout
 from sqlite_s3vfs.format.keys import DatabaseKeys
-from sqlite_s3vfs.format.manifest import State, check_may_write
+from sqlite_s3vfs.format.manifest import State
 from sqlite_s3vfs.manifests import Head, ManifestStore, Published
 from sqlite_s3vfs.origin import Origin, new_database
 from sqlite_s3vfs.reader import Snapshot
@@ -81,7 +81,6 @@ class NewestVersion:
                 "another writer committed first: run the transaction again. "
                 f"prefix={self._keys.prefix!r} version={base.version}"
             )
-        check_may_write(known.origin.manifest)
         return known.origin
 
     def accept(self, published: Published) -> Snapshot:
@@ -105,7 +104,22 @@ class NewestVersion:
                 raise
         if state is None and found.others:
             state = self._adopted_meanwhile()
+            if state is None:
+                self._check_never_existed()
         return state or self._absent(known)
+
+    def _check_never_existed(self) -> None:
+        """A history object is only put where there is a manifest, or the old layout. 1 LIST.
+
+        Raises:
+            CorruptError: there was a manifest once; without it nothing can be read.
+        """
+        history = self._engine.store.list(self._keys.history_prefix, limit=1)
+        if any(True for _ in history):
+            raise CorruptError(
+                "the manifest is missing though the database has a history: restore the object. "
+                f"key={self._keys.manifest!r}"
+            )
 
     def _old_state(self, known: Version | None, layout: AncestorLayout) -> Version:
         """What the objects of sqlite-s3vfs 0.0.x hold."""

@@ -83,7 +83,11 @@ class DatabaseKeys:
         return f"{self.prefix}/maps/{name}"
 
     def history(self, name: ObjectName) -> str:
-        return f"{self.prefix}/history/{name}"
+        return f"{self.history_prefix}{name}"
+
+    @property
+    def history_prefix(self) -> str:
+        return f"{self.prefix}/history/"
 
     def of(self, ref: ObjectRef) -> str:
         """The key of an object that may be deleted: never the manifest's."""

@@ -13,7 +13,6 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sqlite_s3vfs.errors import UnsupportedFormatError
 from sqlite_s3vfs.format.blockmap import BlockMap, DeadBlocks
 from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.keys import ObjectName, ObjectRef, Role
@@ -207,18 +206,9 @@ def check_manifest(manifest: Manifest) -> None:
     _rule(single, "objects are condemned one by one (I5)")
 
 
-def check_may_write(manifest: Manifest) -> None:
-    """Refuse to replace a manifest that holds what this release would lose.
-
-    Raises:
-        UnsupportedFormatError: it does.
-    """
-    unknown = [name for name in manifest.write_features if name not in KNOWN_WRITE_FEATURES]
-    if unknown:
-        raise UnsupportedFormatError(
-            "a newer release wrote to the database, and this one can only read it: upgrade "
-            f"sqlite-s3vfs. features={unknown!r:.200}"
-        )
+def unknown_write_features(manifest: Manifest) -> list[str]:
+    """What the manifest holds that this release would lose if it replaced it."""
+    return [name for name in manifest.write_features if name not in KNOWN_WRITE_FEATURES]
 
 
 def check_successor(base: Manifest | None, new: Manifest) -> None:

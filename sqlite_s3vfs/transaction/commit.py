@@ -17,13 +17,13 @@ from functools import partial
 
 from sqlite_s3vfs.adoption import check_unchanged, settled_in_segments
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CommitUnknownError, S3VFSError
+from sqlite_s3vfs.errors import CommitUnknownError, ReadOnlyError, S3VFSError
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import ObjectKind, seal
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
-from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.format.manifest import InteriorPage, Manifest, unknown_write_features
 from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published
 from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
@@ -124,7 +124,7 @@ class Committer:
         cleared: bytes,
         fill: Callable[[Origin, Prepared, Uploads], Prepared],
     ) -> Ready:
-        mark = self.prove_conditions(origin)
+        mark = self.check_writable(origin)
         uploads = Uploads(self._engine)
         try:
             origin, condemned = settled_in_segments(self._engine, self._keys, origin, uploads)
@@ -173,12 +173,19 @@ class Committer:
                 origin = Origin(error.head.manifest, error.head)
         raise CommitUnknownError(f"the manifest never stood still. key={self._keys.manifest!r}")
 
-    def prove_conditions(self, origin: Origin) -> bytes:
+    def check_writable(self, origin: Origin) -> bytes:
         """The mark of this store, once it is known to honour conditions; probes where it is not.
 
         Raises:
             UnsafeStoreError: the store ignores conditions.
+            ReadOnlyError: a newer release keeps something there that a commit of this one would lose.
         """
+        unknown = unknown_write_features(origin.manifest)
+        if unknown:
+            raise ReadOnlyError(
+                "a newer release wrote to the database, and this one can only read it: upgrade "
+                f"sqlite-s3vfs. prefix={self._keys.prefix!r} features={unknown!r:.200}"
+            )
         engine = self._engine
         mark = hashlib.blake2b(engine.store.identity.encode(), digest_size=16).digest()
         if engine.settings.locking == "none" or origin.manifest.conditions_proven == mark:

@@ -38,10 +38,9 @@ class BusyThread(threading.local):
         """
         base, came_back = self.base, self.slept and self.refused is handle
         self.slept = False
-        if not came_back or base is None:
-            return
-        with suppress(ConflictError):       # somebody committed: the next snapshot will tell
-            database.begin(base).close()
+        if came_back and base is not None:
+            with suppress(ConflictError):       # somebody committed: the next snapshot will tell
+                database.begin(base).close()
         self.refused = self.base = None
 
 

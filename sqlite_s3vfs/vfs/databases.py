@@ -128,6 +128,8 @@ class OpenDatabases:
     def _free(self) -> None:
         with self._entries_lock:
             databases = list(self._databases.values())
+            if self._closing and not self._handles:
+                self._databases.clear()
         for database in databases:
             database.close()
         self._engine.close()

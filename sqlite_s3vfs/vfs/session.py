@@ -163,9 +163,9 @@ class Session:
         """
         state = self.state
         assert isinstance(state, Writing), f"a transaction is settled once. state={state}"
-        self.state = Settled(snapshot, state.transaction.base, refusal)
         self.cached = None if refusal or state.rewritten else snapshot.identity
-        self._release(state)
+        self._release(state)                # before the state moves: cut off, it is done once more
+        self.state = Settled(snapshot, state.transaction.base, refusal)
 
     def end(self, *, to_reading: bool) -> None:
         """Drop what was not published, and unlock, or go back to SHARED. Never raises an error."""
@@ -184,7 +184,7 @@ class Session:
         """Back to the base; what SQLite's page cache is left with is known if nothing was written."""
         if state.transaction.changed:
             self.cached = None
-        self._release(state)                # before the state moves: cut off, it is done once more
+        self._release(state)                # as in settle
         self.state = Reading(state.transaction.base)
 
     def _release(self, state: Writing) -> None:
