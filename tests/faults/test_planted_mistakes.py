@@ -6,7 +6,7 @@ nothing in the library then has to end in a ``VerdictError``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -65,19 +65,18 @@ def assert_noticed(kind: Kind, client_on: ClientOn, *faults: Fault) -> None:
 
 @CLIENTS
 def test_publishing_before_the_upload_is_noticed(client_on, monkeypatch: Patch):
-    late: list[Callable[[], None]] = []
+    late: dict[Uploads, list[tuple[str, bytes]]] = {}
     put, publish = Uploads.put, Committer.publish
 
     def put_later(self: Uploads, key: str, body: bytes) -> None:
-        late.append(lambda: put(self, key, body))
+        late.setdefault(self, []).append((key, body))
 
     def publish_first(self: Committer, ready: Ready) -> Published:
-        try:
-            return publish(self, ready)
-        finally:
-            while late:
-                late.pop(0)()
-            ready.uploads.finish()
+        published = publish(self, ready)
+        for key, body in late.get(ready.uploads, ()):
+            put(ready.uploads, key, body)
+        ready.uploads.finish()
+        return published
 
     monkeypatch.setattr(Uploads, "put", put_later)
     monkeypatch.setattr(Committer, "publish", publish_first)

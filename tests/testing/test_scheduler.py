@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import threading
 
 import pytest
@@ -413,3 +414,70 @@ def test_an_actor_that_waits_for_another_does_not_hang_the_test():
         world.step("waiter")
     world.end()
     assert not lock.locked()
+
+
+def random_actor(chance: random.Random, count: int):
+    """A program of a few random calls, which goes by what it has read before."""
+    script = [
+        (chance.choice(["get", "put", "replace", "list"]), chance.choice("xy")) for _ in range(count)
+    ]
+
+    def body(store: ObjectStore, seen: list[str]) -> None:
+        for action, key in script:
+            found = store.get(key) if action in ("get", "replace") else None
+            if isinstance(found, Fetched):
+                seen.append(f"{key}={found.body!r}")
+            if action == "list":
+                seen.append(",".join(f"{row.key}:{row.size}" for row in store.list("")))
+            elif action == "put":
+                store.put(key, "".join(seen).encode()[-3:] + b"p")
+            elif isinstance(found, Fetched):
+                try:
+                    store.put(key, found.body + b"r", if_match=found.etag)
+                except PreconditionFailedError:
+                    seen.append("refused")
+
+    return body
+
+
+def outcomes_of_random_actors(seed: int, preemptions: int | None) -> tuple[set[object], int]:
+    """What each actor has seen and what is left, over all schedules; and how many were run."""
+    found: set[object] = set()
+    chance = random.Random(seed)
+    bodies = [random_actor(chance, count) for count in (2, 2, 1)]
+
+    def build(world: World) -> Scenario:
+        store = memory_store()
+        store.put("x", b"0")
+        views: list[list[str]] = [[] for _ in bodies]
+
+        def actor(number):
+            return lambda mine: bodies[number](mine, views[number])
+
+        def check() -> None:
+            left = tuple((row.key, body_of(store, row.key)) for row in store.list(""))
+            found.add((tuple(map(tuple, views)), left))
+
+        return Scenario(store, {str(n): actor(n) for n in range(len(bodies))}, check)
+
+    return found, explore(build, preemptions=preemptions).schedules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 6, 7])
+def test_pruning_loses_nothing_that_random_actors_can_see(seed):
+    pruned, few = outcomes_of_random_actors(seed, None)
+    full, many = outcomes_of_random_actors(seed, 100)
+
+    assert pruned == full
+    assert few < many
+
+
+def test_pruning_too_much_is_noticed(monkeypatch):
+    """The planted mistake: steps are taken to commute that do not."""
+    monkeypatch.setattr(Footprint, "commutes_with", lambda self, other: not self.writes)
+
+    pruned, _ = outcomes_of_random_actors(2, None)
+    full, _ = outcomes_of_random_actors(2, 100)
+
+    assert pruned < full
