@@ -27,7 +27,7 @@ from sqlite_s3vfs.errors import (
     UnsupportedFormatError,
 )
 from sqlite_s3vfs.format.history import decode_history
-from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName, parse_object_name
+from sqlite_s3vfs.format.keys import DatabaseKeys, parse_object_name
 from sqlite_s3vfs.format.manifest import Manifest, check_successor
 from sqlite_s3vfs.format.manifestcodec import decode_manifest, encode_manifest
 from sqlite_s3vfs.ids import IdSource
