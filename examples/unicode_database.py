@@ -197,10 +197,12 @@ def check(plain_file: Path, vfs: S3VFS) -> int:
     if verdict != "ok":
         raise SystemExit(f"the plain file is damaged: {verdict}")
     count = 0
-    with Meter("comparing"):
+    with Meter("comparing") as meter:
         for row, other in zip(ours.execute(everything), theirs.execute(everything), strict=True):
             if row != other:
                 raise SystemExit(f"the plain file differs: {row} is {other} there")
+            if count % 4096 == 0:
+                meter.show(row[0] / sys.maxunicode)
             count += 1
     ours.close()
     theirs.close()

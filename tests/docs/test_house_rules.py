@@ -200,6 +200,20 @@ def test_importing_the_package_does_not_import(name: str):
     assert subprocess.run([sys.executable, "-c", asked], cwd=ROOT).returncode == 0
 
 
+TOP_LEVEL = {
+    *("pyproject.toml", "README.md", "LICENSE", "start-minio.sh", "stop-minio.sh"),
+    *("sqlite_s3vfs", "tests", "examples", "docs", "benchmarks"),
+}
+BUILT = {"build", "dist", "sqlite_s3vfs.egg-info", "__pycache__"}
+
+
+def test_the_top_level_holds_what_one_expects_there():
+    """Beside files whose names begin with a dot, and what builds leave."""
+    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+
+    assert found - BUILT == TOP_LEVEL
+
+
 WORKPLACE = re.compile(
     r"/work/|/tmp/(?:venv|gobin|findings|brief)|\bissues?[ #]+\d|\bcolleagues?\b|\bthe lead\b"
     r"|\bthe brief\b|\bclaude\b|\banthropic\b|\bchatgpt\b",
