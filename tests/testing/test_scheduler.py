@@ -444,7 +444,8 @@ def outcomes_of_random_actors(seed: int, preemptions: int | None) -> tuple[set[o
     """What each actor has seen and what is left, over all schedules; and how many were run."""
     found: set[object] = set()
     chance = random.Random(seed)
-    bodies = [random_actor(chance, count) for count in (2, 2, 1)]
+    counts = (3, 2) if seed % 2 else (1, 1, 1)
+    bodies = [random_actor(chance, count) for count in counts]
 
     def build(world: World) -> Scenario:
         store = memory_store()
@@ -464,20 +465,20 @@ def outcomes_of_random_actors(seed: int, preemptions: int | None) -> tuple[set[o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize("seed", range(24))
 def test_pruning_loses_nothing_that_random_actors_can_see(seed):
     pruned, few = outcomes_of_random_actors(seed, None)
     full, many = outcomes_of_random_actors(seed, 100)
 
     assert pruned == full
-    assert few < many
+    assert few <= many
 
 
 def test_pruning_too_much_is_noticed(monkeypatch):
     """The planted mistake: steps are taken to commute that do not."""
     monkeypatch.setattr(Footprint, "commutes_with", lambda self, other: not self.writes)
 
-    pruned, _ = outcomes_of_random_actors(2, None)
-    full, _ = outcomes_of_random_actors(2, 100)
+    pruned, _ = outcomes_of_random_actors(15, None)
+    full, _ = outcomes_of_random_actors(15, 100)
 
     assert pruned < full
