@@ -1,4 +1,4 @@
-"""Figures of the suites, shown at the end of the run."""
+"""Figures of the suites, shown while they run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-_FIGURES = pytest.StashKey[list[str]]()
-
 Report = Callable[[str], None]
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> Report:
-    """Adds a line to the figures."""
-    return request.config.stash.setdefault(_FIGURES, []).append
+def report(capsys: pytest.CaptureFixture[str]) -> Report:
+    """Shows a line at once, whatever pytest captures."""
 
+    def show(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line}", end="", flush=True)
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash.get(_FIGURES, [])
-    if figures:
-        terminalreporter.section("figures")
-        terminalreporter.write_line("\n".join(figures))
+    return show

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
@@ -193,16 +193,9 @@ class Outcome:
 
 
 def run(
-    records: Iterable[Record],
-    connections: Connections,
-    *,
-    seconds_max: float = float("inf"),
-    on_statement: Callable[[str], None] = lambda sql: None,
+    records: Iterable[Record], connections: Connections, *, seconds_max: float = float("inf")
 ) -> Outcome:
-    """Run records until they end or the time is over.
-
-    ``on_statement`` is told each statement after it was run, whether it worked or not.
-    """
+    """Run records until they end or the time is over."""
     outcome, digests = Outcome(), dict[str, str]()
     began = time.monotonic()
     for record in records:
@@ -213,7 +206,6 @@ def run(
         if isinstance(record, Statement):
             outcome.statements += 1
             problem = _run_statement(record, connections.next())
-            on_statement(record.sql)
         else:
             outcome.queries += 1
             problem = _run_query(record, connections.next(), digests)

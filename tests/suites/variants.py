@@ -1,13 +1,13 @@
 """Ways to run one script: which connections take its records, over which pages, blocks and caches.
 
-Every statement is also run on a plain SQLite file with the same connections, so that at the end the
-database can be compared with it byte by byte.
+The same connections also run it on a plain SQLite file, so that each record can be compared with what
+it does there, and at the end the databases byte by byte.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apsw
 
@@ -36,6 +36,12 @@ class Variant:
     @property
     def settings(self) -> Settings:
         return Settings(block_size=self.block_size)
+
+    @property
+    def on_plain_file(self) -> Variant:
+        """The part of it that makes a difference to results on a plain file."""
+        one_process = replace(self, name="", processes=False, short_tails=False)
+        return replace(one_process, cache_size=None, block_size=512)
 
     def prepare(self, connection: apsw.Connection) -> None:
         """Set what a new connection is told."""
