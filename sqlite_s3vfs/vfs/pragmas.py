@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import apsw
 
@@ -39,11 +40,17 @@ def answer_pragma(session: Session, pragma: apsw.VFSFcntlPragma) -> bool:
             f"IMMEDIATE holds off the other writers of this process. name={session.name!r}"
         )
     if (name, value) == ("journal_mode", "wal"):
-        _log.warning(
-            "journal_mode=WAL is not used here and the mode stays as it was: leave the pragma out. "
-            "Readers and writers do not block each other in any mode. name=%r", session.name,
-        )
+        _say_that_wal_is_not_used(session.database.engine.store.identity, session.name)
     return False
+
+
+@lru_cache(maxsize=1024)
+def _say_that_wal_is_not_used(store: str, name: str) -> None:
+    """Once for each database: many programs ask for WAL whenever they connect."""
+    _log.warning(
+        "journal_mode=WAL is not used here and the mode stays as it was: leave the pragma out. "
+        "Readers and writers do not block each other in any mode. store=%s name=%r", store, name,
+    )
 
 
 def _answer(session: Session, name: str, value: str) -> str:
