@@ -22,6 +22,7 @@ from sqlite_s3vfs.format.ancestor import (
     AncestorLayout,
     assemble_journal,
     describe_file,
+    is_journal,
     read_layout,
 )
 from sqlite_s3vfs.format.blockmap import AncestorSource, BlockMap, Locator, Piece
@@ -92,7 +93,8 @@ def old_origin(engine: Engine, keys: DatabaseKeys, layout: AncestorLayout) -> tu
     Raises:
         CorruptError: no SQLite database, or objects of it are missing.
     """
-    playback = _playback(engine, keys, layout)
+    journal = _journal(engine, keys, layout)
+    playback = _playback(engine, journal)
     heads = [(keys.ancestor_block(block.index), block.etag) for block in layout.header_blocks]
     bodies = _fetch(engine, heads)
     file = describe_file(layout, b"".join(bodies), playback=playback)
@@ -110,7 +112,8 @@ def old_origin(engine: Engine, keys: DatabaseKeys, layout: AncestorLayout) -> tu
         blocks=BlockMap(recent=dict(_locators(file))),
         tail=tuple(_restored(playback, file)),
     )
-    return Origin(manifest, None, layout), bodies[0] if bodies else b""
+    origin = Origin(manifest, None, layout, has_journal=is_journal(journal))
+    return origin, bodies[0] if bodies else b""
 
 
 def settled_in_segments(
@@ -134,10 +137,11 @@ def settled_in_segments(
             uploads.put(keys.map_piece(name), body)
         uploads.finish()                         # the commit itself is going to read them
         blocks = map_fold.blocks
-    journal = [ObjectRef(Role.OLD_JOURNAL, block.index) for block in origin.layout.journal]
-    condemned = Condemned(engine.ids.new_id(), (ObjectRef(Role.OLD_BLOCK, 0), *journal))
+    journal = origin.layout.journal if origin.has_journal else ()
+    gone = (ObjectRef(Role.OLD_JOURNAL, block.index) for block in journal)
+    condemned = Condemned(engine.ids.new_id(), (ObjectRef(Role.OLD_BLOCK, 0), *gone))
     manifest = replace(origin.manifest, blocks=blocks)
-    return Origin(manifest, None, origin.layout, moved), condemned
+    return replace(origin, manifest=manifest, moved=moved), condemned
 
 
 def _moved_first_block(
@@ -169,16 +173,16 @@ def _first_block(engine: Engine, keys: DatabaseKeys, etag: str) -> bytes:
         ) from error
 
 
-def _playback(
-    engine: Engine, keys: DatabaseKeys, layout: AncestorLayout
-) -> JournalPlayback | None:
-    """What an unfinished transaction's journal restores; None where there is nothing to undo."""
-    if not layout.journal:
-        return None
+def _journal(engine: Engine, keys: DatabaseKeys, layout: AncestorLayout) -> bytes:
+    """What lies where the database's journal would be."""
     wanted = zip(layout.journal_keys, layout.journal, strict=True)
     bodies = _fetch(engine, [(key, block.etag) for key, block in wanted])
     indexes = (block.index for block in layout.journal)
-    journal = assemble_journal(dict(zip(indexes, bodies, strict=True)))
+    return assemble_journal(dict(zip(indexes, bodies, strict=True)))
+
+
+def _playback(engine: Engine, journal: bytes) -> JournalPlayback | None:
+    """What an unfinished transaction's journal restores; None where there is nothing to undo."""
     header = parse_journal_header(journal, page_size=0)
     playback = played_back(journal, page_size=header.page_size if header else 0)
     if playback and playback.super_journal and not _exists(engine, playback.super_journal):

@@ -17,13 +17,15 @@ class Origin:
 
     With ``head`` it lies in the store and is replaced. Without, the manifest is created, and
     ``manifest`` exists in memory only: version 0, the empty database, or version 1, the state that
-    the objects of ``layout`` hold (invariant I10). ``moved`` are the blocks of it that were copied to
+    the objects of ``layout`` hold (invariant I10); ``has_journal`` says that what lies where its journal
+    would be is one, and not a database of that name. ``moved`` are the blocks of it that were copied to
     other places on the way.
     """
 
     manifest: Manifest
     head: Head | None
     layout: AncestorLayout | None = None
+    has_journal: bool = False
     moved: Mapping[int, Locator] = field(default_factory=dict)
 
 

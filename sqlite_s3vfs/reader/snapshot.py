@@ -166,5 +166,6 @@ class Snapshot:
         if content is not None:
             return content
         wanted = ahead.wanted(block) if ahead else range(block, block + 1)
-        inside = [other for other in wanted if 0 <= other < self.block_count]
+        last = self.block_count - 1
+        inside = [other for other in wanted if 0 <= other <= last and other not in self._held]
         return self.fetch(inside)[block]

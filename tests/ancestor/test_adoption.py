@@ -360,7 +360,6 @@ def test_of_two_first_commits_one_wins(
     assert rows_of(one, "SELECT text FROM t WHERE n < 3") == [("one",), ("two",)]
 
 
-@pytest.mark.xfail(strict=True, reason="read-ahead asks for the old block 0 that the reader holds")
 def test_a_reader_goes_on_while_the_database_is_adopted_under_it(
     ancestor: Ancestor, minio_bucket: Bucket, make_vfs: MakeVFS, connect: Connect, prefix: str
 ) -> None:
@@ -403,7 +402,6 @@ def test_an_old_block_written_over_after_adoption_is_corruption_not_wrong_rows(
     assert rows_of(connection, "SELECT text FROM t WHERE n = 4") == [("ours",)]
 
 
-@pytest.mark.xfail(strict=True, reason="adoption removes what has the names of a journal unread")
 @pytest.mark.parametrize("adopted_first", [False, True])
 def test_another_database_whose_name_is_that_of_the_journal_stays_whole(
     ancestor: Ancestor, make_vfs: MakeVFS, connect: Connect, prefix: str, *, adopted_first: bool
