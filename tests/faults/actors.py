@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from faults.pages import PAGE_SIZE, decode_list, encode_list, header_for, offset_of
@@ -105,9 +105,12 @@ class Process:
 
 
 def bring(snapshot: Snapshot) -> Snapshot:
-    """Fetch every block at once, so that few requests are left to be ordered."""
-    if snapshot.manifest is not None:
-        snapshot.fetch(range(snapshot.manifest.block_count))
+    """Read all blocks at once, so that few requests are left to be ordered.
+
+    But for block 0, which a reader of the ancestor's state holds in memory from the start.
+    """
+    snapshot.read(0, 1)
+    snapshot.fetch(range(1, snapshot.block_count))
     return snapshot
 
 
@@ -134,7 +137,7 @@ def check_past(
 ) -> None:
     state = dict(initial)
     made = {one.version: one for one in found if one.outcome == "ok" and one.writes}
-    for version in range(first, max(made, default=first) + 1):
+    for version in range(max(first, 1), max(made, default=first) + 1):
         if version > first:
             if version not in made:
                 return  # made by one who does not know
@@ -168,25 +171,21 @@ class HoldersPerThread(dict[object, object]):
         super().__delitem__((threading.get_ident(), key))
 
 
-def delivers(world: World, senders: Sequence[FaultyStore]) -> Callable[[ObjectStore], None]:
-    """The network, which brings a request that its sender has given up, at any later moment."""
-
-    def network(store: ObjectStore) -> None:
-        world.pause()
-        world.touch("wire")
-        for sender in senders:
-            sender.deliver()
-
-    return network
-
-
 @dataclass
 class Wire:
-    """A client's line on which one request goes wrong, as the world sees it."""
+    """Where requests of faulty clients hang that have not arrived; the network is an actor, too."""
 
     world: World
     senders: list[FaultyStore] = field(default_factory=list)
 
-    def of(self, store: ObjectStore, *strikes: At) -> FaultyStore:
+    def client(self, store: ObjectStore, *strikes: At) -> FaultyStore:
+        """A client's line on which something goes wrong."""
         self.senders.append(FaultyStore(store, *strikes))
         return self.senders[-1]
+
+    def network(self, store: ObjectStore) -> None:
+        """Bring the requests that their senders have given up, at any later moment."""
+        self.world.pause()
+        self.world.touch("wire")
+        for sender in self.senders:
+            sender.deliver()
