@@ -221,6 +221,14 @@ def test_every_lock_is_documented():
     assert {(name, path) for name, cells in rows.items() for path in cells[0].split(", ")} == found
 
 
+def test_every_folder_of_tests_is_documented():
+    documented = set(table(DOCS / "contributing.md", "Tests"))
+
+    assert documented == {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/test_*.py")} | {
+        f"tests/{path.parent.parent.name}" for path in ROOT.glob("tests/*/*/test_*.py")
+    }
+
+
 def test_every_error_is_documented():
     """With its own section, and its row in the table of SQLite's result codes."""
     errors = {kind.__name__ for kind in CODES}
