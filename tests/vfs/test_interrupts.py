@@ -19,6 +19,7 @@ import pytest
 import sqlite_s3vfs.vfs
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.testing.faults import puts_of
+from sqlite_s3vfs.vfs.main_file import MainFile
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from vfs.conftest import Connect
 from vfs.interference import BeforeCall
@@ -179,3 +180,31 @@ def _run_and_strike(connection: apsw.Connection, script: str, step: int) -> bool
             if not raised() and script != SCRIPTS["conflict"]:
                 raise
         return raised()
+
+
+@pytest.mark.parametrize("journal_mode", ["DELETE", "TRUNCATE", "PERSIST", "MEMORY"])
+def test_a_rollback_of_what_is_published_takes_the_open_cursor_back(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, journal_mode: str
+) -> None:
+    """Between sync and unlock: SQLite restores its page cache, so the version goes back with it."""
+    connection = connect("db")
+    connection.pragma("journal_mode", journal_mode)
+    connection.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=3; CREATE TABLE t (v)")
+    with connection:
+        connection.executemany("INSERT INTO t VALUES (?)", [(f"{n:0500}",) for n in range(100)])
+    before = rows(connection)
+    cursor = connection.execute("SELECT v FROM t ORDER BY rowid")
+    seen = [next(cursor)[0]]
+    connection.execute("BEGIN; UPDATE t SET v = 'new' || v")
+
+    def interrupt(file: MainFile, flags: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MainFile, "xSync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            connection.execute("COMMIT")
+
+    seen += [row[0] for row in cursor]
+    assert seen == before
+    assert rows(connect("db")) == rows(connection) == [f"new{v}" for v in before]
