@@ -54,6 +54,7 @@ _BAD_CREDENTIALS = frozenset(
         "ExpiredToken",
         "InvalidAccessKeyId",
         "InvalidToken",
+        "InvalidTokenId",
         "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "TokenRefreshRequired",
@@ -74,7 +75,9 @@ _EXPLANATIONS: Mapping[type[S3VFSError], str] = {
     InvalidArgumentError: "s3 cannot carry out the {operation} as it was asked for.",
     NotFoundError: "there is no such bucket at this endpoint: check both names.",
     PreconditionFailedError: "the condition of the {operation} did not hold.",
-    StoreUnavailableError: "s3 could not serve the {operation}.",
+    StoreUnavailableError: (
+        "s3 could not serve the {operation}: see that the endpoint can be reached, and try again."
+    ),
     UnsafeStoreError: (
         "the store does not know conditional writes, so it cannot keep two writers apart: use "
         'another store, or locking="none" with one writer at a time, at your own risk.'
