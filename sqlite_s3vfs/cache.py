@@ -19,7 +19,7 @@ class BoundedCache(Generic[V]):
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._weight = 0
-        self._entries_lock = threading.Lock()
+        self._entries_lock = threading.RLock()
         self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
     def get(self, key: Hashable) -> V | None:
@@ -45,6 +45,12 @@ class BoundedCache(Generic[V]):
                 _, (_, freed) = self._entries.popitem(last=False)
                 self._weight -= freed
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._entries_lock:
+            self._entries.clear()
+            self._weight = 0
+
     @property
     def weight(self) -> int:
         """Total weight of what is kept."""
@@ -52,5 +58,5 @@ class BoundedCache(Generic[V]):
 
     def forget_locks(self) -> None:
         """In a forked child: another thread of the parent may have held the lock at the fork."""
-        self._entries_lock = threading.Lock()
+        self._entries_lock = threading.RLock()
         self._entries = OrderedDict(self._entries)

@@ -11,7 +11,12 @@ from collections.abc import Callable
 from functools import partial
 
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CommitUnknownError, S3VFSError, WriteLockHeldError
+from sqlite_s3vfs.errors import (
+    CommitUnknownError,
+    ConflictError,
+    S3VFSError,
+    WriteLockHeldError,
+)
 from sqlite_s3vfs.format.keys import DatabaseKeys, check_prefix
 from sqlite_s3vfs.format.manifest import Condemned
 from sqlite_s3vfs.interrupts import run_uninterrupted
@@ -19,9 +24,10 @@ from sqlite_s3vfs.manifests import ManifestStore
 from sqlite_s3vfs.newest import NewestVersion, Version
 from sqlite_s3vfs.planning.commit import Changes
 from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.reader.contents import ReadBytes
 from sqlite_s3vfs.transaction import Transaction
-from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, ReadBytes, Ready, Work
-from sqlite_s3vfs.transaction.folding import Folding
+from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, Ready, Work
+from sqlite_s3vfs.transaction.folding import Folding, Loan
 from sqlite_s3vfs.transaction.locks import try_lock, unlock
 
 __all__ = ["Database", "Snapshot", "Transaction", "Version"]
@@ -99,30 +105,29 @@ class Database:
     def publish(self, base: Snapshot, changes: Changes, read: ReadBytes,
                 on_published: Callable[[Snapshot], None]) -> None:
         """Commit the changes of a transaction on ``base``; see ``Transaction.commit``."""
-        work = Work(
-            origin=self._newest.origin_of(base),
-            snapshot=base,
-            changes=changes,
-            read=read,
-            fold=self._folding.offer(),
-            cleared=self._cleared,
-        )
-        ready = self.committer.prepare(work)
+        origin = self._newest.origin_of(base)
 
         def accepted(snapshot: Snapshot) -> None:
             snapshot.pages.remember(changes.pages)
             on_published(snapshot)
 
-        run_uninterrupted(partial(self._publish, ready, accepted))
+        with self._folding.lend(origin.manifest) as loan:
+            work = Work(origin, base, changes, read, loan.fold, self._cleared)
+            ready = self.committer.prepare(work)
+            run_uninterrupted(partial(self._publish, ready, loan, accepted))
 
-    def publish_content(self, base: Version, content: PrepareContent) -> None:
+    def publish_content(
+        self, base: Version, content: PrepareContent, on_published: Callable[[Snapshot], None]
+    ) -> None:
         """Commit a whole new content in the place of ``base``.
+
+        ``on_published`` is called as soon as it is in, even where an interrupt is raised then.
 
         Raises:
             ConflictError: another commit replaced that version. Others as ``Transaction.commit``.
         """
         ready = self.committer.prepare_content(base.origin, base.snapshot, self._cleared, content)
-        run_uninterrupted(partial(self._publish, ready, lambda snapshot: None))
+        run_uninterrupted(partial(self._publish, ready, Loan(None), on_published))
 
     def release(self, holder: object) -> None:
         """Give the process's write lock back."""
@@ -138,20 +143,20 @@ class Database:
         """Wait for background work and remove what it left unused. The database stays usable."""
         self._folding.close()
 
-    def _publish(self, ready: Ready, on_published: Callable[[Snapshot], None]) -> None:
+    def _publish(
+        self, ready: Ready, loan: Loan, on_published: Callable[[Snapshot], None]
+    ) -> None:
         """Put the manifest of a prepared commit, and take note of the outcome."""
-        if ready.prepared.adoption:
-            self._folding.sent()
+        loan.sent = ready.prepared.adoption is not None
         try:
             published = self.committer.publish(ready)
-        except CommitUnknownError:
+        except ConflictError:
+            loan.refused = True
             self._newest.distrust()
-            self._folding.forget()
             raise
-        except S3VFSError:
+        except BaseException as error:
+            loan.unknown = isinstance(error, CommitUnknownError)
             self._newest.distrust()
-            if ready.prepared.adoption:
-                self._folding.refused()
             raise
         snapshot = self._newest.accept(published)
         on_published(snapshot)

@@ -52,8 +52,10 @@ class Engine:
         self.writer = self.settings.writer or _this_process()
 
     def close(self) -> None:
-        """Stop the threads and drop the connections; the next request starts new ones."""
+        """Stop the threads, drop the connections and what is cached; the next request starts anew."""
         self.pool.close()
+        for cache in (self.blocks, self.pieces, self.nodes):
+            cache.clear()
         self.store.close()
 
     def after_fork(self) -> None:

@@ -2,47 +2,75 @@
 
 Python raises it in the main thread, between any two instructions. A step that has to end with a clear
 outcome (the publish of a commit, invariant I1) therefore runs in a thread of its own while the main
-thread waits; the interrupt is delivered when the step has ended.
+thread waits; the interrupt is delivered when the step has ended. The thread is never joined: a
+``join`` that an interrupt cuts short takes a running thread for an ended one (Python 3.11).
 """
 
 from __future__ import annotations
 
+import _thread
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 
 
+class _Outcome(Generic[T]):
+    """What became of a step, handed from one thread to another."""
+
+    def __init__(self) -> None:
+        self.settled = threading.Event()
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._claim = threading.Lock()
+
+    def settle_by(self, step: Callable[[], T]) -> None:
+        """Run ``step``, unless it has been run already: an interrupt may hide that a thread started."""
+        if not self._claim.acquire(blocking=False):
+            return
+        try:
+            self._value = step()
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread as it is
+            self._error = error
+        self.settled.set()
+
+    def result(self) -> T:
+        """The value of the step, or its error."""
+        # The error's traceback will refer to the callers' variables: kept here it would keep them, and
+        # the connections among them, until garbage collection finds the cycle.
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
+        return cast(T, self._value)
+
+
 def run_uninterrupted(step: Callable[[], T]) -> T:
-    """Run ``step`` to its end; an interrupt that arrives meanwhile is raised after it.
+    """Run ``step`` to its end, once; an interrupt that arrives meanwhile is raised after it.
 
     An error of the step wins over the interrupt, so that no outcome is hidden.
     """
-    if threading.current_thread() is not threading.main_thread():
+    # A thread that is started while the interpreter is finalized never runs (before Python 3.12).
+    if threading.current_thread() is not threading.main_thread() or sys.is_finalizing():
         return step()
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(step())
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread as it is
-            future.set_exception(error)
-
-    thread = threading.Thread(target=run, name="s3vfs-publish")
-    try:
-        thread.start()
-    except RuntimeError:                          # the interpreter is shutting down
-        return step()
+    outcome: _Outcome[T] = _Outcome()
+    started = False
     interrupt: BaseException | None = None
-    while True:
+    while not outcome.settled.is_set():
         try:
-            thread.join()
-            break
+            if not started:
+                _thread.start_new_thread(outcome.settle_by, (step,))
+                started = True
+            outcome.settled.wait()
+        except RuntimeError:                      # no thread can be started any more
+            outcome.settle_by(step)
         except BaseException as error:  # noqa: BLE001 - raised again below
             interrupt = error
-    result = future.result()
+    value = outcome.result()
     if interrupt is not None:
         raise interrupt
-    return result
+    return value

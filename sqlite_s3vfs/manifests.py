@@ -107,7 +107,7 @@ class ManifestStore:
             ConflictError: another commit replaced the base; ours is not there and never will be.
             BaseMovedError: only maintenance replaced it; likewise.
             CommitUnknownError: nothing tells whether ours is there or will be.
-            AccessDeniedError, NotFoundError: the store refused; not committed.
+            AccessDeniedError, NotFoundError: the store refused; not committed, as far as can be seen.
         """
         check_successor(base.manifest if base else None, manifest)
         body = encode_manifest(manifest, self._ids.new_id())
@@ -125,9 +125,7 @@ class ManifestStore:
             except (PreconditionFailedError, ConflictingRequestError, StoreUnavailableError) as error:
                 cause = error
             except S3VFSError as error:
-                if cause is None:
-                    raise                          # refused at once: certainly not committed
-                raise self._unknown("no answer came", manifest) from error
+                return self._refused(base, manifest, error, asked_before=cause is not None)
             else:
                 return Published(Head(manifest, stored.etag, int(stored.date * 1000)), None)
             try:
@@ -142,6 +140,27 @@ class ManifestStore:
                 if settled is not None:
                     return settled
         raise self._unknown("no answer came", manifest) from cause
+
+    def _refused(
+        self, base: Head | None, ours: Manifest, error: S3VFSError, *, asked_before: bool
+    ) -> Published:
+        """A put was answered with no right, no bucket or the like: an earlier try may have been let in.
+
+        Credentials expire between the tries that the SDK makes in silence.
+        """
+        try:
+            settled = self._settle(base, ours)
+        except (ConflictError, CommitUnknownError):
+            raise
+        except S3VFSError as unreadable:
+            if asked_before or not isinstance(error, type(unreadable)):
+                raise self._unknown("the manifest cannot be read back", ours) from unreadable
+            raise error from None
+        if settled is not None:
+            return settled
+        if asked_before:
+            raise self._unknown("no answer came", ours) from error
+        raise error
 
     def _settle(self, base: Head | None, ours: Manifest) -> Published | None:
         """What became of our put, by what lies there now; None while that is still open."""

@@ -86,7 +86,11 @@ class NewestVersion:
     def accept(self, published: Published) -> Snapshot:
         """Take note of a commit of our own; its snapshot, even where others are newer already."""
         ours = self._version_of(published.head)
-        self._newer(self._version_of(published.newer) if published.newer else ours)
+        try:
+            self._newer(self._version_of(published.newer) if published.newer else ours)
+        except UnsupportedFormatError:      # ours is in, whatever became of the database since (I11)
+            self._newer(ours)
+            self.distrust()
         return ours.snapshot
 
     def _without_manifest(self, known: Version | None) -> Version:
@@ -103,23 +107,27 @@ class NewestVersion:
             if state is None:
                 raise
         if state is None and found.others:
-            state = self._adopted_meanwhile()
-            if state is None:
-                self._check_never_existed()
+            state = self._adopted_meanwhile() or self._made_meanwhile()
         return state or self._absent(known)
 
-    def _check_never_existed(self) -> None:
-        """A history object is only put where there is a manifest, or the old layout. 1 LIST.
+    def _made_meanwhile(self) -> Version | None:
+        """The state of a database that was made since, and has a history already. 1 LIST, 1 GET.
+
+        A history object is only put where there is a manifest, or the old layout.
 
         Raises:
-            CorruptError: there was a manifest once; without it nothing can be read.
+            CorruptError: there is a history and no manifest: it was deleted.
         """
         history = self._engine.store.list(self._keys.history_prefix, limit=1)
-        if any(True for _ in history):
+        if not any(True for _ in history):
+            return None
+        state = self._adopted_meanwhile()
+        if state is None:
             raise CorruptError(
                 "the manifest is missing though the database has a history: restore the object. "
                 f"key={self._keys.manifest!r}"
             )
+        return state
 
     def _old_state(self, known: Version | None, layout: AncestorLayout) -> Version:
         """What the objects of sqlite-s3vfs 0.0.x hold."""
@@ -188,6 +196,10 @@ class NewestVersion:
 
 def _is_overtaken(found: Version, known: Version) -> bool:
     """Whether ``found`` is an older state of the same database than ``known``, or the same one."""
+    if found.origin.head is None and known.origin.head is None:
+        # Both were made up here for the same state of the store, each with an id of its own.
+        before, after = known.origin.layout, found.origin.layout
+        return (before and before.identity) == (after and after.identity)
     ours, theirs = found.origin.manifest, known.origin.manifest
     if ours.database_id != theirs.database_id:
         return known.origin.head is not None and found.origin.head is None

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol, TypeVar
 
+THREAD_NAMES = "s3vfs"
+"""How the names of the library's own threads begin."""
+
 T = TypeVar("T")
 Task = Callable[[], T]
+
+
+def in_background() -> bool:
+    """Whether this is a thread of the library's own, which must not wait for another one of them."""
+    return threading.current_thread().name.startswith(THREAD_NAMES)
 
 
 class Pool(Protocol):
@@ -44,7 +51,7 @@ class ThreadPool:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._executor_lock = threading.Lock()
+        self._executor_lock = threading.RLock()
         self._executor: ThreadPoolExecutor | None = None
         self._process = os.getpid()
 
@@ -59,27 +66,28 @@ class ThreadPool:
             return run_inline(task)
 
     def rest(self) -> None:
-        self._dismiss(wait_for_tasks=False)
+        # Threads end by themselves once nobody refers to their executor. No lock may be taken here:
+        # garbage collection gets here, too, while this very thread is inside ``submit``.
+        self._executor = None
 
     def close(self) -> None:
-        self._dismiss(wait_for_tasks=True)
-
-    def _dismiss(self, *, wait_for_tasks: bool) -> None:
         with self._executor_lock:
             executor, self._executor = self._executor, None
             inherited = self._process != os.getpid()
         if executor is not None and not inherited:
-            executor.shutdown(wait=wait_for_tasks)
+            executor.shutdown(wait=not in_background())
 
     def _living_executor(self) -> ThreadPoolExecutor:
         with self._executor_lock:
-            if self._executor is None or self._process != os.getpid():
-                self._executor = ThreadPoolExecutor(self._size, thread_name_prefix="s3vfs")
+            executor = self._executor
+            if executor is None or self._process != os.getpid():
+                executor = ThreadPoolExecutor(self._size, thread_name_prefix=THREAD_NAMES)
+                self._executor = executor
                 self._process = os.getpid()
-            return self._executor
+            return executor
 
     def forget_locks(self) -> None:
-        self._executor_lock = threading.Lock()
+        self._executor_lock = threading.RLock()
 
 
 class InlinePool:
@@ -119,19 +127,7 @@ def run_all(pool: Pool, tasks: Iterable[Task[T]]) -> list[T]:
     futures = [pool.submit(task) for task in tasks]
     if len(futures) > 1:
         wait(futures)
-    return [future.result() for future in futures]
-
-
-def run_ahead(pool: Pool, tasks: Iterable[Task[T]], window: int) -> Iterator[T]:
-    """The results in order, with at most ``window`` tasks started and not yet consumed."""
-    started: deque[Future[T]] = deque()
     try:
-        for task in tasks:
-            started.append(pool.submit(task))
-            if len(started) >= window:
-                yield started.popleft().result()
-        while started:
-            yield started.popleft().result()
+        return [future.result() for future in futures]
     finally:
-        if started:
-            wait(started)
+        del futures                 # an error's traceback would keep them, and all callers' variables

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 _REMEMBERED = 16
-_AHEAD_MAX = 64
+_AHEAD_MAX = 1024
 
 
 class SequentialReadAhead:

@@ -90,13 +90,18 @@ class Uploads:
                 return
 
 
+def is_outdated(base: Manifest, born_ms: int) -> bool:
+    """Whether objects born then may have been collected as garbage, as ``base`` tells (I6)."""
+    return base.floor_ms > 0 and born_ms <= base.floor_ms + FLOOR_MARGIN_MS
+
+
 def check_born(base: Manifest, born_ms: int) -> None:
     """Refuse to refer to objects that a collection may have deleted already (invariant I6).
 
     Raises:
         ConflictError: the process was stalled for so long that its uploads are not safe any more.
     """
-    if base.floor_ms and born_ms <= base.floor_ms + FLOOR_MARGIN_MS:
+    if is_outdated(base, born_ms):
         raise ConflictError(
             "this writer was stalled while the bucket was cleaned: run the transaction again. "
             f"uploaded_ms={born_ms} floor_ms={base.floor_ms}"

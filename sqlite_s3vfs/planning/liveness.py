@@ -58,7 +58,7 @@ def after_adopting(liveness: Liveness, fold: Fold, adopted: Iterable[int], versi
     for name, blocks in fold.segments.items():
         own = [block for block, folded in fold.blocks.items() if folded.segment == name]
         left = sum(block not in taken for block in own)
-        count = DeadBlocks(min(own) // PIECE_SPAN, version, blocks, left)
+        count = DeadBlocks(min(own) // PIECE_SPAN, fold.version + 1, blocks, left)
         if left == blocks:
             died.append(segment_died(name, count, version))
         elif left:

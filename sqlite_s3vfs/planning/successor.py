@@ -59,6 +59,7 @@ class Prepared:
     writes, adopts, cuts or drops (holes absent); ``cut`` the shortened locator of the last block.
     ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
     copies of such. ``pages_written`` counts what the transaction itself wrote.
+    ``born_ms`` is the store time before the first upload that was made ahead of this commit, if any.
     ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
     ``anew`` says that nothing of the base's content is carried on (a whole database was written).
     """
@@ -79,6 +80,7 @@ class Prepared:
     history: ObjectName | None = None
     anew: bool = False
     condemned: Condemned | None = None
+    born_ms: int | None = None
     cleared: bytes = b""
     conditions_proven: bytes = b""
 
@@ -112,7 +114,7 @@ def next_map(base: Manifest, prepared: Prepared) -> BlockMap:
     """The map before its recent part is moved into pieces."""
     locators = dict(prepared.cut)
     if prepared.adoption:
-        locators.update(adopted_locators(prepared.adoption, base.version + 1))
+        locators.update(adopted_locators(prepared.adoption))
     locators.update(prepared.written)
     if prepared.anew:
         return BlockMap(recent=locators)
@@ -127,15 +129,19 @@ def next_map(base: Manifest, prepared: Prepared) -> BlockMap:
     )
 
 
-def adopted_locators(adoption: Adoption, version: int) -> dict[int, Locator]:
-    """The locators of the adopted blocks, in segments that ``version`` refers to first."""
+def adopted_locators(adoption: Adoption) -> dict[int, Locator]:
+    """The locators of the adopted blocks.
+
+    The versions between the fold's and the adopting one have no history object of their own: they
+    are read through a map that refers to the fold's segments, so the first of them counts as theirs.
+    """
     fold = adoption.fold
     homes = {
         name: min(block for block, folded in fold.blocks.items() if folded.segment == name)
         for name in fold.segments
     }
     sources = {
-        name: SegmentSource(name, version, blocks, homes[name] // PIECE_SPAN)
+        name: SegmentSource(name, fold.version + 1, blocks, homes[name] // PIECE_SPAN)
         for name, blocks in fold.segments.items()
     }
     found = {}
@@ -203,9 +209,11 @@ def _commits(
     stamped = newest._replace(time_ms=newest.time_ms or max(base_time_ms, before))
     commits = (*base.commits[:-1], stamped, new)
     oldest_needed = min((entry.version for entry in tail), default=new.version)
-    # A history object does not know its own newest commit's time: the next one has to tell it (I8).
+    # A history object does not know its own newest commit's time: the next one has to tell it (I8);
+    # and of versions that only the newest manifest serves, nothing else tells size and time.
     names = (*_fresh_history(prepared), *(row.name for row in base.history))
-    oldest_needed = min(oldest_needed, max((name.version for name in names), default=new.version))
+    kept = max((name.version for name in names), default=base.oldest_readable)
+    oldest_needed = min(oldest_needed, kept)
     surplus = len(commits) - RECENT_COMMITS
     keep_from = max(0, min(surplus, oldest_needed - commits[0].version))
     return commits[keep_from:]

@@ -19,6 +19,9 @@ from sqlite_s3vfs.reader.block_reader import BlockReader
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
 
+AHEAD_BYTES_MAX = 4 << 20
+"""Bytes of blocks that one missing block may bring along."""
+
 Missing = Callable[["Snapshot", str], Exception]
 
 
@@ -104,7 +107,7 @@ class Snapshot:
 
     def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
-        return self._blocks.fetch(self.locators(blocks), self.missing_object)
+        return self._blocks.fetch(self.locators(self._not_held(blocks)), self.missing_object)
 
     def keep(self, locators: Mapping[int, Locator], contents: Mapping[int, bytes]) -> None:
         """Have the contents of blocks in memory that were just written to these places."""
@@ -113,8 +116,7 @@ class Snapshot:
 
     def start_fetch(self, blocks: Iterable[int]) -> list[Future[dict[int, bytes]]]:
         """Start reading blocks past the cache; each future gives some of their contents."""
-        wanted = [block for block in blocks if block not in self._held]
-        return self._blocks.start(self.locators(wanted), self.missing_object)
+        return self._blocks.start(self.locators(self._not_held(blocks)), self.missing_object)
 
     def assemble(self, offset: int, size: int, contents: Mapping[int, bytes]) -> bytes:
         """Bytes of the file from ``contents`` of all its blocks there (holes absent) and the tail.
@@ -166,6 +168,8 @@ class Snapshot:
         if content is not None:
             return content
         wanted = ahead.wanted(block) if ahead else range(block, block + 1)
-        last = self.block_count - 1
-        inside = [other for other in wanted if 0 <= other <= last and other not in self._held]
-        return self.fetch(inside)[block]
+        bounded = wanted[: max(1, AHEAD_BYTES_MAX // self.block_size)]
+        return self.fetch(other for other in bounded if 0 <= other < self.block_count)[block]
+
+    def _not_held(self, blocks: Iterable[int]) -> Iterable[int]:
+        return (block for block in blocks if block not in self._held) if self._held else blocks

@@ -17,7 +17,7 @@ from functools import partial
 
 from sqlite_s3vfs.adoption import check_unchanged, settled_in_segments
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CommitUnknownError, ReadOnlyError, S3VFSError
+from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, ReadOnlyError
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import ObjectKind, seal
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
@@ -39,14 +39,13 @@ from sqlite_s3vfs.planning.mapfold import (
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
 from sqlite_s3vfs.planning.successor import Adoption, Prepared, dead_blocks, next_map, successor
 from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.reader.contents import ReadBytes, block_contents
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.store.probe import probe_conditions
 from sqlite_s3vfs.uploads import Uploads, check_born
 
-_BATCH_BYTES = 8 << 20
 _REBASES_MAX = 100
 
-ReadBytes = Callable[[int, int], bytes | memoryview]
 PrepareContent = Callable[[Manifest, Snapshot, Prepared, Uploads], Prepared]
 """Completes a skeleton to the commit of a whole new content, uploading what is missing."""
 
@@ -77,8 +76,12 @@ class Ready:
     @property
     def born_ms(self) -> int:
         """Store time before the first upload of anything that the manifest is going to add."""
-        adoption = self.prepared.adoption
-        return min(self.uploads.born_ms, adoption.fold.born_ms if adoption else self.uploads.born_ms)
+        born = [self.uploads.born_ms]
+        if self.prepared.adoption:
+            born.append(self.prepared.adoption.fold.born_ms)
+        if self.prepared.born_ms is not None:
+            born.append(self.prepared.born_ms)
+        return min(born)
 
 
 class Committer:
@@ -148,14 +151,13 @@ class Committer:
         """Put the manifest; on a base that maintenance moved, compute it once more and put that.
 
         Raises:
-            ConflictError, AccessDeniedError: not committed, and the uploads are removed.
+            ConflictError: not committed, and the uploads are removed.
+            AccessDeniedError, NotFoundError, StoreUnavailableError: not committed; the uploads stay.
             CommitUnknownError: it may have been committed; nothing is removed.
         """
         try:
             return self._publish(ready)
-        except CommitUnknownError:
-            raise
-        except S3VFSError:
+        except ConflictError:
             ready.uploads.abandon()
             raise
 
@@ -315,20 +317,16 @@ def _locators(work: Work, blocks: Iterable[int]) -> dict[int, Locator]:
 
 
 def _block_contents(work: Work, blocks: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """The new content of blocks; what is needed of old ones is read side by side, batch by batch."""
-    block_size = work.origin.manifest.block_size
-    page_size, pages, size = work.changes.page_size, work.changes.pages, work.changes.size
-    batch = max(1, _BATCH_BYTES // block_size)
-    for start in range(0, len(blocks), batch):
-        part = blocks[start : start + batch]
-        work.snapshot.fetch(
-            block
-            for block in part
-            if any(page + 1 not in pages for page in overlapping(block, block_size, page_size))
-        )
-        for block in part:
-            offset = block * block_size
-            yield block, bytes(work.read(offset, min(block_size, size - offset)))
+    """The new content of blocks; old ones are needed where pages of theirs were not written."""
+    block_size, page_size = work.snapshot.block_size, work.changes.page_size
+    pages = work.changes.pages
+
+    def needs_old(block: int) -> bool:
+        return any(page + 1 not in pages for page in overlapping(block, block_size, page_size))
+
+    return block_contents(
+        work.snapshot, blocks, size=work.changes.size, read=work.read, needs_old=needs_old
+    )
 
 
 def _interior(work: Work, written: frozenset[int]) -> tuple[InteriorPage, ...]:
@@ -338,6 +336,9 @@ def _interior(work: Work, written: frozenset[int]) -> tuple[InteriorPage, ...]:
     for entry in base.tail if base.page_size == page_size else ():
         blocks = overlapping(entry.page - 1, page_size, base.block_size)
         content = work.snapshot.pages.tail_page(entry.page)
-        if content is not None and entry.page not in pages and written.issuperset(blocks):
+        cut_off = entry.page * page_size > work.changes.base_limit
+        if cut_off or entry.page in pages:
+            continue
+        if content is not None and written.issuperset(blocks):
             pages[entry.page] = content
     return gather_interior(pages)

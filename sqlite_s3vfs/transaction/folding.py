@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError
@@ -22,46 +24,71 @@ from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
 from sqlite_s3vfs.planning.interior import gather_interior
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
+from sqlite_s3vfs.pool import in_background
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.uploads import Uploads
+from sqlite_s3vfs.reader.contents import block_contents
+from sqlite_s3vfs.uploads import Uploads, is_outdated
 
 COMMITS_BEFORE_FOLDING = 3
 """A process that makes fewer commits leaves the tail to others, and no garbage."""
 
+FOLD_BYTES_MAX = 32 << 20
+"""Bytes of blocks that one fold rewrites; what is left of the tail goes with the next one."""
+
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Loan:
+    """A commit holds the waiting fold (None: there is none) while it is prepared and published.
+
+    ``sent``: a manifest that refers to it may lie in the store; ``refused``: it certainly does not.
+    """
+
+    fold: Fold | None
+    sent: bool = False
+    refused: bool = False
+    unknown: bool = False
+
+
 class Folding:
-    """At most one fold of one database in this process: under way, or waiting to be adopted."""
+    """At most one fold of one database in this process: under way, or waiting to be adopted.
+
+    The objects of a waiting fold are removed only while no commit holds it and no manifest that
+    refers to it can have been accepted.
+    """
 
     def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
         self._engine = engine
         self._keys = keys
-        self._state_lock = threading.Lock()
+        # Re-entrant: garbage collection may close a database while this thread holds it.
+        self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._ready: tuple[Fold, Uploads] | None = None
-        self._sent = False
+        self._loans = 0
+        self._referenced = False
         self._commits = 0
 
-    def offer(self) -> Fold | None:
-        """The fold that waits to be adopted, if any."""
+    @contextmanager
+    def lend(self, base: Manifest) -> Iterator[Loan]:
+        """Have the waiting fold for a commit on ``base``. Nobody removes its objects meanwhile."""
         with self._state_lock:
-            return self._ready[0] if self._ready else None
-
-    def sent(self) -> None:
-        """A manifest that refers to the waiting fold is about to be sent: never remove its objects."""
-        with self._state_lock:
-            self._sent = True
-
-    def refused(self) -> None:
-        """That manifest is known not to have been accepted."""
-        with self._state_lock:
-            self._sent = False
-
-    def forget(self) -> None:
-        """Nothing tells whether a manifest refers to the waiting fold: let it be, for good."""
-        with self._state_lock:
-            self._ready = None
+            ready = self._ready
+            outdated = ready is not None and is_outdated(base, ready[0].born_ms)
+            loan = Loan(ready[0] if ready and not outdated else None)
+            self._loans += loan.fold is not None
+        if outdated:
+            self._drop()
+        try:
+            yield loan
+        finally:
+            with self._state_lock:
+                same = self._ready is not None and self._ready[0] is loan.fold
+                self._loans -= loan.fold is not None
+                if same:
+                    self._referenced |= loan.sent and not loan.refused
+                if same and loan.unknown:
+                    self._ready = None          # nothing tells: let it be, for good
 
     def after_commit(self, snapshot: Snapshot) -> None:
         """Drop a fold that is adopted or outdated; start one where the tail has become long."""
@@ -96,12 +123,12 @@ class Folding:
             uploads.abandon()
             raise
         with self._state_lock:
-            self._ready, self._sent = (fold, uploads), False
+            self._ready, self._referenced = (fold, uploads), False
 
     def close(self) -> None:
         """Wait for a fold that is under way, and remove what nobody will adopt."""
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not in_background():
             thread.join()
         self._drop()
 
@@ -115,8 +142,9 @@ class Folding:
                 self._thread = None
 
     def _drop_if_useless(self, manifest: Manifest, snapshot: Snapshot) -> None:
-        fold = self.offer()
-        if fold is None:
+        with self._state_lock:
+            fold = self._ready[0] if self._ready else None
+        if fold is None or fold.version > manifest.version:
             return
         inside = [block for block in fold.blocks if block < manifest.block_count]
         if not adoptable(manifest, snapshot.locators(inside), fold):
@@ -125,7 +153,7 @@ class Folding:
     def _drop(self) -> None:
         with self._state_lock:
             ready, self._ready = self._ready, None
-            unused = ready is not None and not self._sent
+            unused = not self._referenced and not self._loans
         if ready is not None and unused:
             ready[1].abandon()
 
@@ -135,7 +163,7 @@ def prepare_fold(
 ) -> Fold:
     """Write the blocks that the tail touches, and the history object of the snapshot, as uploads."""
     base = snapshot.manifest
-    blocks = blocks_to_fold(base)
+    blocks = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
     locators = snapshot.locators(blocks)
     builder = SegmentBuilder(
         base.database_id,
@@ -144,9 +172,13 @@ def prepare_fold(
     )
     folded, counts = {}, {}
     contents: dict[int, bytes] = {}
-    for segment in build_segments(builder, noted(_contents(snapshot, base, blocks), contents)):
+    found = block_contents(
+        snapshot, blocks, size=base.size, read=snapshot.read, needs_old=lambda block: True
+    )
+    for segment in build_segments(builder, noted(found, contents)):
         uploads.put(keys.segment(segment.name), segment.data)
         snapshot.keep(locators_of([segment], base.version + 1), contents)
+        contents.clear()
         counts[segment.name] = len(segment.placed)
         for placed in segment.placed:
             folded[placed.block] = FoldedBlock(
@@ -162,15 +194,6 @@ def prepare_fold(
         history=history,
         born_ms=uploads.born_ms,
     )
-
-
-def _contents(
-    snapshot: Snapshot, base: Manifest, blocks: tuple[int, ...]
-) -> Iterator[tuple[int, bytes]]:
-    snapshot.fetch(blocks)
-    for block in blocks:
-        offset = block * base.block_size
-        yield block, bytes(snapshot.read(offset, min(base.block_size, base.size - offset)))
 
 
 def _folded_pages(

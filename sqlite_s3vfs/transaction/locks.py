@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 
-_holders_lock = threading.Lock()
+# Re-entrant: garbage collection may close a connection, and so unlock, while this thread holds it.
+_holders_lock = threading.RLock()
 _holders: dict[Hashable, object] = {}
 
 
@@ -29,5 +30,5 @@ def unlock(database: Hashable, holder: object) -> None:
 def forget_all() -> None:
     """In a forked child: the holders are the parent's."""
     global _holders_lock
-    _holders_lock = threading.Lock()
+    _holders_lock = threading.RLock()
     _holders.clear()

@@ -31,7 +31,7 @@ from sqlite_s3vfs.planning.segments import Segment, SegmentBuilder, build_segmen
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.uploads import Uploads
+from sqlite_s3vfs.uploads import Uploads, check_born
 
 PART_SIZE = 4 << 20
 """Bytes of the file that one task encodes and uploads."""
@@ -60,17 +60,18 @@ def deserialize_iter(
     base = database.version()
     database.committer.check_writable(base.origin)
     uploads = Uploads(database.engine)
+    incoming = _Import(database, base.origin.manifest, uploads, on_progress)
     try:
-        incoming = _Import(database, base.origin.manifest, uploads, on_progress)
         incoming.consume(bytes_iter)
         incoming.check()
         _publish(database, base, incoming)
-        on_progress(Progress("deserialize", incoming.size, incoming.size))
     except CommitUnknownError:
         raise
     except BaseException:
-        uploads.abandon()
+        if not incoming.published:
+            uploads.abandon()
         raise
+    on_progress(Progress("deserialize", incoming.size, incoming.size))
 
 
 def _publish(database: Database, base: Version, incoming: _Import) -> None:
@@ -82,8 +83,9 @@ def _publish(database: Database, base: Version, incoming: _Import) -> None:
                 "the database was made by another writer meanwhile; nothing of the import is kept. "
                 f"prefix={database.prefix!r}"
             )
+        check_born(newest.origin.manifest, incoming.uploads.born_ms)
         try:
-            database.publish_content(newest, incoming.prepared)
+            database.publish_content(newest, incoming.prepared, incoming.note_published)
         except ConflictError:
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise
@@ -108,6 +110,7 @@ class _Import:
         self, database: Database, base: Manifest, uploads: Uploads, on_progress: OnProgress
     ) -> None:
         self.size = 0
+        self.published = False
         self.uploads = uploads
         self._database = database
         self._base = base
@@ -117,6 +120,10 @@ class _Import:
         self._first_block = b""
         self._header: SQLiteHeader | None = None
         self._done = 0
+
+    def note_published(self, snapshot: Snapshot) -> None:
+        """The content is in: whatever happens now, its objects are not to be removed."""
+        self.published = True
 
     @property
     def page_size(self) -> int:
@@ -166,6 +173,7 @@ class _Import:
             skeleton,
             page_size=self.page_size,
             size=self.size,
+            born_ms=self.uploads.born_ms,
             pages_written=unit_count(self.size, self.page_size) if self.page_size else 0,
             written=locators_of(
                 (segment for part in parts for segment in part.segments), base.version + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
@@ -89,7 +89,10 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[range, _Contents]]:
         while started:
             yield _finished(*started.popleft())
     finally:
-        wait([future for _, futures in started for future in futures])
+        # Not waited for: garbage collection may end this generator in the very thread that reads.
+        for _, futures in started:
+            for future in futures:
+                future.cancel()
 
 
 def _part_ranges(snapshot: Snapshot) -> Iterator[range]:

@@ -1,8 +1,9 @@
 """Fork, interpreter exit, and the lives of VFS objects.
 
-* **A VFS object lives as long as the process.** SQLite keeps a pointer to it for every database that
-  was opened through it; one that is reached by ``ATTACH`` alone and then collected as garbage would
-  leave that pointer dangling. ``S3VFS.close`` frees what it holds.
+* **A VFS object lives as long as anybody refers to it or has a file open through it.** SQLite keeps a
+  pointer to it for every open database, and APSW a reference for a connection's main database only;
+  so each ``MainFile`` refers to the VFS, too, and one that is reached by ``ATTACH`` alone stays. To
+  keep them for ever would keep the caller's boto3 session with each of them, 13 MiB.
 * **Fork.** A child has a copy of every open handle and none of the parent's threads. Those handles are
   dead, so that two processes never take themselves for the same writer; connections opened in the
   child work, with locks, threads and sockets of their own.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import atexit
 import os
 from typing import Protocol
+from weakref import WeakSet
 
 from sqlite_s3vfs.transaction.locks import forget_all
 
@@ -29,22 +31,22 @@ class Living(Protocol):
         """The interpreter ends; handles may still be open, and may still be used."""
 
 
-_kept: list[tuple[object, Living]] = []
+_living: WeakSet[Living] = WeakSet()
 
 
-def keep_for_ever(vfs: object, living: Living) -> None:
-    """Hold on to ``vfs`` until the process ends, and tell ``living`` what happens to the process."""
-    _kept.append((vfs, living))
+def watch_process(living: Living) -> None:
+    """Tell ``living``, as long as it lives, what happens to the process."""
+    _living.add(living)
 
 
 def _after_fork() -> None:
     forget_all()
-    for _, living in _kept:
+    for living in list(_living):
         living.after_fork()
 
 
 def _at_exit() -> None:
-    for _, living in _kept:
+    for living in list(_living):
         living.at_exit()
 
 

@@ -24,11 +24,12 @@ from sqlite_s3vfs.settings import Locking, Settings
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.vfs.busy import busy_thread
 from sqlite_s3vfs.vfs.databases import OpenDatabases
-from sqlite_s3vfs.vfs.lifecycle import keep_for_ever
+from sqlite_s3vfs.vfs.lifecycle import watch_process
 from sqlite_s3vfs.vfs.main_file import MainFile
 from sqlite_s3vfs.vfs.pragmas import answer_pragma
 from sqlite_s3vfs.vfs.result_codes import Place, sqlite_errors
 from sqlite_s3vfs.vfs.scratch_file import ScratchFile
+from sqlite_s3vfs.vfs.session import Session
 from sqlite_s3vfs.vfs.super_journals import super_journals
 from sqlite_s3vfs.wiring import store_for
 
@@ -46,8 +47,7 @@ class S3VFS(apsw.VFS):
     settings of the same name. ``extra_args`` are boto3's (``ServerSideEncryption``, ``StorageClass`` …).
     ``name`` is chosen where it is not given.
 
-    The object lives as long as the process, also where nothing refers to it any more; ``close`` frees
-    what it holds.
+    The object lives as long as anything refers to it or has a database open through it.
 
     Raises:
         InvalidArgumentError: an argument cannot be right, or ``name`` is taken.
@@ -76,7 +76,7 @@ class S3VFS(apsw.VFS):
         self._engine = Engine(store_for(bucket, extra_args), chosen)
         self._databases = OpenDatabases(self._engine)
         super().__init__(self._name, "", maxpathname=_NAME_SIZE_MAX)
-        keep_for_ever(self, self._databases)
+        watch_process(self._databases)
 
     @property
     def name(self) -> str:
@@ -185,4 +185,8 @@ class S3VFS(apsw.VFS):
             immutable=name.uri_boolean("immutable", False),
         )
         flags[1] = flags[0]
-        return MainFile(session, answer_pragma, self._databases.closed)
+        return MainFile(session, answer_pragma, self._closed)
+
+    def _closed(self, session: Session) -> None:
+        """A handle was closed. That it refers to this method kept the VFS alive until now."""
+        self._databases.closed(session)

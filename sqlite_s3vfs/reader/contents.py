@@ -1,0 +1,34 @@
+"""The whole contents of many blocks, one after another, with what is missing read side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlite_s3vfs.reader.snapshot import Snapshot
+
+BATCH_BYTES = 8 << 20
+"""Bytes of blocks that are fetched at once: bounds memory, and what the cache has to hold."""
+
+ReadBytes = Callable[[int, int], bytes | memoryview]
+
+
+def block_contents(
+    snapshot: Snapshot,
+    blocks: Sequence[int],
+    *,
+    size: int,
+    read: ReadBytes,
+    needs_old: Callable[[int], bool],
+) -> Iterator[tuple[int, bytes]]:
+    """Each block with its bytes in a file of ``size`` bytes, as ``read`` gives them.
+
+    ``needs_old`` tells the blocks that ``read`` will take at least in part from ``snapshot``.
+    """
+    block_size = snapshot.block_size
+    batch = max(1, BATCH_BYTES // block_size)
+    for start in range(0, len(blocks), batch):
+        part = blocks[start : start + batch]
+        snapshot.fetch(filter(needs_old, part))
+        for block in part:
+            offset = block * block_size
+            yield block, bytes(read(offset, min(block_size, size - offset)))
