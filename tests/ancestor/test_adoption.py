@@ -406,9 +406,12 @@ def test_an_old_block_written_over_after_adoption_is_corruption_not_wrong_rows(
 def test_another_database_whose_name_is_that_of_the_journal_stays_whole(
     ancestor: Ancestor, make_vfs: MakeVFS, connect: Connect, prefix: str, *, adopted_first: bool
 ) -> None:
-    """``my.sqlite-journal`` may be a database of its own: old, or adopted and without block 0."""
+    """``my.sqlite-journal`` may be a database of its own: old, or adopted and without block 0.
+
+    It is made second: the ancestor takes it for a journal, and deletes it, when it makes the first.
+    """
     key, other = f"{prefix}my.sqlite", f"{prefix}my.sqlite-journal"
-    for name in (other, key):
+    for name in (key, other):
         ancestor.ask("open", key=name, block_size=4096)
         ancestor.run(
             name,
