@@ -39,12 +39,7 @@ from sqlite_s3vfs.store.arguments import (
     check_put_conditions,
     check_range,
 )
-from sqlite_s3vfs.store.port import (
-    Fetched,
-    Listed,
-    NotModified,
-    Stored,
-)
+from sqlite_s3vfs.store.port import Fetched, Listed, NotModified, Stored
 from sqlite_s3vfs.store.s3errors import error_of_answer, explanation
 
 if TYPE_CHECKING:
@@ -140,12 +135,16 @@ class S3ObjectStore:
             asked["IfMatch"] = if_match
         if if_none_match is not None:
             asked["IfNoneMatch"] = if_none_match
-        for _ in range(_BODY_ATTEMPTS - 1):
+        failure: Exception | None = None
+        for attempt in range(_BODY_ATTEMPTS):
+            self._count_extra(min(attempt, 1))
             try:
                 return self._fetch(asked, byte_range)
-            except _UnusableAnswerError:
-                self._count_extra(1)
-        return self._fetch(asked, byte_range)
+            except _UnusableAnswerError as error:
+                failure = error
+        raise StoreUnavailableError(
+            f"s3 sends the object in part only: try again. bucket={self._bucket!r} key={key!r}"
+        ) from failure
 
     def put(
         self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False

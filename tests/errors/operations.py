@@ -20,6 +20,11 @@ class Operation:
     run: Callable[[S3VFS, str], object]
     code: int | None
 
+    @property
+    def code_at_begin(self) -> int | None:
+        """The same where the transaction cannot even begin."""
+        return apsw.SQLITE_IOERR_LOCK if self.code == apsw.SQLITE_IOERR_FSYNC else self.code
+
 
 def connect(vfs: S3VFS, name: str, flags: int = _FLAGS) -> apsw.Connection:
     return apsw.Connection(name, vfs=vfs.name, flags=flags)

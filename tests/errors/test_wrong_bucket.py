@@ -29,9 +29,7 @@ def test_reading_says_which_bucket_is_missing(lost: S3VFS, operation: Operation)
 @pytest.mark.parametrize("operation", [*WRITING.values(), *MAKING.values()], ids=[*WRITING, *MAKING])
 def test_writing_finds_out_before_it_sends_anything(lost: S3VFS, operation: Operation) -> None:
     """A write begins with a read, and fails there."""
-    code = operation.code and apsw.SQLITE_IOERR_LOCK
-
-    with refused(NotFoundError, code, "key='db/manifest'", *WORDS):
+    with refused(NotFoundError, operation.code_at_begin, "key='db/manifest'", *WORDS):
         operation.run(lost, "db")
 
     assert lost.metrics().put.requests == 0
