@@ -11,12 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import (
-    CommitUnknownError,
-    ConflictError,
-    S3VFSError,
-    WriteLockHeldError,
-)
+from sqlite_s3vfs.errors import S3VFSError, WriteLockHeldError
 from sqlite_s3vfs.format.keys import DatabaseKeys, check_prefix
 from sqlite_s3vfs.format.manifest import Condemned
 from sqlite_s3vfs.interrupts import run_uninterrupted
@@ -27,8 +22,9 @@ from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes
 from sqlite_s3vfs.transaction import Transaction
 from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, Ready, Work
-from sqlite_s3vfs.transaction.folding import Folding, Loan
+from sqlite_s3vfs.transaction.folding import Folding
 from sqlite_s3vfs.transaction.locks import try_lock, unlock
+from sqlite_s3vfs.uploads import Uploads
 
 __all__ = ["Database", "Snapshot", "Transaction", "Version"]
 
@@ -111,23 +107,21 @@ class Database:
             snapshot.pages.remember(changes.pages)
             on_published(snapshot)
 
-        with self._folding.lend(origin.manifest) as loan:
-            work = Work(origin, base, changes, read, loan.fold, self._cleared)
+        with self._folding.lend(origin.manifest) as fold:
+            work = Work(origin, base, changes, read, fold, self._cleared)
             ready = self.committer.prepare(work)
-            run_uninterrupted(partial(self._publish, ready, loan, accepted))
+            run_uninterrupted(partial(self._publish, ready, accepted))
 
-    def publish_content(
-        self, base: Version, content: PrepareContent, on_published: Callable[[Snapshot], None]
-    ) -> None:
-        """Commit a whole new content in the place of ``base``.
-
-        ``on_published`` is called as soon as it is in, even where an interrupt is raised then.
+    def publish_content(self, base: Version, content: PrepareContent, ahead: Uploads) -> None:
+        """Commit a whole new content, most of it uploaded ``ahead``, in the place of ``base``.
 
         Raises:
             ConflictError: another commit replaced that version. Others as ``Transaction.commit``.
         """
-        ready = self.committer.prepare_content(base.origin, base.snapshot, self._cleared, content)
-        run_uninterrupted(partial(self._publish, ready, Loan(None), on_published))
+        ready = self.committer.prepare_content(
+            base.origin, base.snapshot, self._cleared, content, ahead
+        )
+        run_uninterrupted(partial(self._publish, ready, lambda snapshot: None))
 
     def release(self, holder: object) -> None:
         """Give the process's write lock back."""
@@ -143,19 +137,11 @@ class Database:
         """Wait for background work and remove what it left unused. The database stays usable."""
         self._folding.close()
 
-    def _publish(
-        self, ready: Ready, loan: Loan, on_published: Callable[[Snapshot], None]
-    ) -> None:
+    def _publish(self, ready: Ready, on_published: Callable[[Snapshot], None]) -> None:
         """Put the manifest of a prepared commit, and take note of the outcome."""
-        loan.sent = ready.prepared.adoption is not None
         try:
             published = self.committer.publish(ready)
-        except ConflictError:
-            loan.refused = True
-            self._newest.distrust()
-            raise
-        except BaseException as error:
-            loan.unknown = isinstance(error, CommitUnknownError)
+        except BaseException:
             self._newest.distrust()
             raise
         snapshot = self._newest.accept(published)

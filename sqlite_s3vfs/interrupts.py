@@ -21,10 +21,13 @@ class _Outcome(Generic[T]):
     """What became of a step, handed from one thread to another."""
 
     def __init__(self) -> None:
-        self.settled = threading.Event()
+        self.ended = False
+        # Locks of the interpreter itself: an interrupt inside ``Event`` may leave that locked.
+        self.signal = _thread.allocate_lock()
+        self.signal.acquire()
         self._value: T | None = None
         self._error: BaseException | None = None
-        self._claim = threading.Lock()
+        self._claim = _thread.allocate_lock()
 
     def settle_by(self, step: Callable[[], T]) -> None:
         """Run ``step``, unless it has been run already: an interrupt may hide that a thread started."""
@@ -34,7 +37,8 @@ class _Outcome(Generic[T]):
             self._value = step()
         except BaseException as error:  # noqa: BLE001 - handed to the waiting thread as it is
             self._error = error
-        self.settled.set()
+        self.ended = True
+        self.signal.release()
 
     def result(self) -> T:
         """The value of the step, or its error."""
@@ -60,12 +64,12 @@ def run_uninterrupted(step: Callable[[], T]) -> T:
     outcome: _Outcome[T] = _Outcome()
     started = False
     interrupt: BaseException | None = None
-    while not outcome.settled.is_set():
+    while not outcome.ended:
         try:
             if not started:
                 _thread.start_new_thread(outcome.settle_by, (step,))
                 started = True
-            outcome.settled.wait()
+            outcome.signal.acquire()        # interrupted or not: ``ended`` tells, not the lock
         except RuntimeError:                      # no thread can be started any more
             outcome.settle_by(step)
         except BaseException as error:  # noqa: BLE001 - raised again below

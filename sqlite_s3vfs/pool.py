@@ -60,10 +60,19 @@ class ThreadPool:
         return self._size
 
     def submit(self, task: Task[T]) -> Future[T]:
+        future: Future[T] = Future()
+        claim = threading.Lock()
+
+        def run() -> None:
+            if claim.acquire(blocking=False) and future.set_running_or_notify_cancel():
+                _settle(future, task)
+
         try:
-            return self._living_executor().submit(task)
-        except RuntimeError:                      # dismissed this moment, or the interpreter ends
-            return run_inline(task)
+            self._living_executor().submit(run)
+        except RuntimeError:
+            # Dismissed this moment, or no thread can be started; the executor may have queued it.
+            run()
+        return future
 
     def rest(self) -> None:
         # Threads end by themselves once nobody refers to their executor. No lock may be taken here:
@@ -113,13 +122,15 @@ class InlinePool:
 def run_inline(task: Task[T]) -> Future[T]:
     """A finished future of ``task``, run in the calling thread."""
     future: Future[T] = Future()
+    _settle(future, task)
+    return future
+
+
+def _settle(future: Future[T], task: Task[T]) -> None:
     try:
         future.set_result(task())
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            raise
+    except Exception as error:  # noqa: BLE001 - handed to whoever waits, as it is
         future.set_exception(error)
-    return future
 
 
 def run_all(pool: Pool, tasks: Iterable[Task[T]]) -> list[T]:

@@ -24,12 +24,17 @@ _log = logging.getLogger(__name__)
 
 
 class Uploads:
-    """The objects of one commit or fold."""
+    """The objects of one commit, import or fold, and whether a manifest may refer to them.
+
+    They are removed only while no manifest that names them was sent, or every one that was is known
+    to have been refused.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._keys: list[str] = []
         self._started: deque[Future[None]] = deque()
+        self._sent = 0
         self.born_ms = int(engine.store.last_date * 1000)
         """Store time of the last answer before the first upload: when these objects count as born."""
 
@@ -63,11 +68,21 @@ class Uploads:
         while self._started:
             self._started.popleft().result()
 
+    def note_sent(self) -> None:
+        """A manifest that names these objects is about to be put."""
+        self._sent += 1
+
+    def note_refused(self) -> None:
+        """That manifest is settled to have been refused."""
+        self._sent -= 1
+
     def abandon(self) -> None:
-        """Remove what was uploaded. Only where no manifest refers to it and no put of one is open.
+        """Remove what was uploaded, unless a manifest may refer to it.
 
         What cannot be removed is logged and left to collection.
         """
+        if self._sent:
+            return
         wait(self._started)
         self._started.clear()
         keys, self._keys = self._keys, []

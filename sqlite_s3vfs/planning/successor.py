@@ -59,7 +59,6 @@ class Prepared:
     writes, adopts, cuts or drops (holes absent); ``cut`` the shortened locator of the last block.
     ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
     copies of such. ``pages_written`` counts what the transaction itself wrote.
-    ``born_ms`` is the store time before the first upload that was made ahead of this commit, if any.
     ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
     ``anew`` says that nothing of the base's content is carried on (a whole database was written).
     """
@@ -80,7 +79,6 @@ class Prepared:
     history: ObjectName | None = None
     anew: bool = False
     condemned: Condemned | None = None
-    born_ms: int | None = None
     cleared: bytes = b""
     conditions_proven: bytes = b""
 

@@ -54,34 +54,31 @@ PrepareContent = Callable[[Manifest, Snapshot, Prepared, Uploads], Prepared]
 class Work:
     """What is to be committed: on which origin, which pages, and how to read the new content.
 
-    ``cleared`` is a condemned batch that this process has seen deleted.
+    ``fold`` waits to be adopted, with its uploads. ``cleared`` is a condemned batch that this process
+    has seen deleted.
     """
 
     origin: Origin
     snapshot: Snapshot
     changes: Changes
     read: ReadBytes
-    fold: Fold | None = None
+    fold: tuple[Fold, Uploads] | None = None
     cleared: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A commit that only lacks its manifest."""
+    """A commit that only lacks its manifest; ``ahead`` are uploads that were made before it."""
 
     origin: Origin
     prepared: Prepared
     uploads: Uploads
+    ahead: tuple[Uploads, ...] = ()
 
     @property
-    def born_ms(self) -> int:
-        """Store time before the first upload of anything that the manifest is going to add."""
-        born = [self.uploads.born_ms]
-        if self.prepared.adoption:
-            born.append(self.prepared.adoption.fold.born_ms)
-        if self.prepared.born_ms is not None:
-            born.append(self.prepared.born_ms)
-        return min(born)
+    def named(self) -> tuple[Uploads, ...]:
+        """All uploads that hold objects which the manifest is the first to name."""
+        return (self.uploads, *self.ahead)
 
 
 class Committer:
@@ -99,18 +96,25 @@ class Committer:
             StoreUnavailableError, AccessDeniedError, UnsafeStoreError, CorruptError: not committed,
                 and the uploads are removed.
         """
-        return self._prepare(
+        ready = self._prepare(
             work.origin,
             work.cleared,
             lambda origin, skeleton, uploads: self._upload(
                 replace(work, origin=origin), skeleton, uploads
             ),
         )
+        adopts = work.fold is not None and ready.prepared.adoption is not None
+        return replace(ready, ahead=(work.fold[1],)) if work.fold and adopts else ready
 
     def prepare_content(
-        self, origin: Origin, snapshot: Snapshot, cleared: bytes, content: PrepareContent
+        self,
+        origin: Origin,
+        snapshot: Snapshot,
+        cleared: bytes,
+        content: PrepareContent,
+        ahead: Uploads,
     ) -> Ready:
-        """Prepare a commit that replaces the whole content; likewise."""
+        """Prepare a commit that replaces the whole content, most of which is uploaded; likewise."""
 
         def fill(origin: Origin, skeleton: Prepared, uploads: Uploads) -> Prepared:
             base = origin.manifest
@@ -119,7 +123,7 @@ class Committer:
             history = self._keep_history(base, uploads) if base.version else None
             return replace(prepared, map_fold=map_fold, history=history)
 
-        return self._prepare(origin, cleared, fill)
+        return replace(self._prepare(origin, cleared, fill), ahead=(ahead,))
 
     def _prepare(
         self,
@@ -157,23 +161,33 @@ class Committer:
         """
         try:
             return self._publish(ready)
-        except ConflictError:
+        except BaseException:
             ready.uploads.abandon()
             raise
 
     def _publish(self, ready: Ready) -> Published:
         origin = ready.origin
         for _ in range(_REBASES_MAX):
-            check_born(origin.manifest, ready.born_ms)
+            check_born(origin.manifest, min(uploads.born_ms for uploads in ready.named))
             if origin.layout:
                 check_unchanged(self._engine, origin.layout)
             time_ms = origin.head.time_ms if origin.head else 0
             manifest = successor(origin.manifest, ready.prepared, time_ms)
             try:
-                return self._manifests.publish(origin.head, manifest)
+                return self._put(origin, manifest, ready.named)
             except BaseMovedError as error:
                 origin = Origin(error.head.manifest, error.head)
         raise CommitUnknownError(f"the manifest never stood still. key={self._keys.manifest!r}")
+
+    def _put(self, origin: Origin, manifest: Manifest, named: Sequence[Uploads]) -> Published:
+        for uploads in named:
+            uploads.note_sent()
+        try:
+            return self._manifests.publish(origin.head, manifest)
+        except ConflictError:               # settled: refused; after anything else nothing is certain
+            for uploads in named:
+                uploads.note_refused()
+            raise
 
     def check_writable(self, origin: Origin) -> bytes:
         """The mark of this store, once it is known to honour conditions; probes where it is not.
@@ -281,11 +295,12 @@ class Committer:
 
 def _adoption(base: Manifest, plan: CommitPlan, work: Work) -> Adoption | None:
     """The blocks of a finished fold that this commit takes along."""
-    fold, changes = work.fold, work.changes
-    if fold is None or changes.page_size != base.page_size or changes.size < base.size:
+    changes = work.changes
+    if work.fold is None or changes.page_size != base.page_size or changes.size < base.size:
         return None
     if changes.base_limit < base.size:
         return None
+    fold, _ = work.fold
     locators = work.snapshot.locators(block for block in fold.blocks if block < base.block_count)
     blocks = adoptable(base, locators, fold) - set(plan.blocks)
     return Adoption(fold, blocks) if blocks else None

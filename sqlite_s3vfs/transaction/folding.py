@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError
@@ -38,24 +37,11 @@ FOLD_BYTES_MAX = 32 << 20
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Loan:
-    """A commit holds the waiting fold (None: there is none) while it is prepared and published.
-
-    ``sent``: a manifest that refers to it may lie in the store; ``refused``: it certainly does not.
-    """
-
-    fold: Fold | None
-    sent: bool = False
-    refused: bool = False
-    unknown: bool = False
-
-
 class Folding:
     """At most one fold of one database in this process: under way, or waiting to be adopted.
 
-    The objects of a waiting fold are removed only while no commit holds it and no manifest that
-    refers to it can have been accepted.
+    The objects of a waiting fold are removed only while no commit holds it (and then only where no
+    manifest may refer to them, which ``Uploads`` knows).
     """
 
     def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
@@ -66,29 +52,23 @@ class Folding:
         self._thread: threading.Thread | None = None
         self._ready: tuple[Fold, Uploads] | None = None
         self._loans = 0
-        self._referenced = False
         self._commits = 0
 
     @contextmanager
-    def lend(self, base: Manifest) -> Iterator[Loan]:
-        """Have the waiting fold for a commit on ``base``. Nobody removes its objects meanwhile."""
+    def lend(self, base: Manifest) -> Iterator[tuple[Fold, Uploads] | None]:
+        """Have the waiting fold, if any, for a commit on ``base``. Nobody removes it meanwhile."""
         with self._state_lock:
             ready = self._ready
             outdated = ready is not None and is_outdated(base, ready[0].born_ms)
-            loan = Loan(ready[0] if ready and not outdated else None)
-            self._loans += loan.fold is not None
+            lent = None if outdated else ready
+            self._loans += lent is not None
         if outdated:
             self._drop()
         try:
-            yield loan
+            yield lent
         finally:
             with self._state_lock:
-                same = self._ready is not None and self._ready[0] is loan.fold
-                self._loans -= loan.fold is not None
-                if same:
-                    self._referenced |= loan.sent and not loan.refused
-                if same and loan.unknown:
-                    self._ready = None          # nothing tells: let it be, for good
+                self._loans -= lent is not None
 
     def after_commit(self, snapshot: Snapshot) -> None:
         """Drop a fold that is adopted or outdated; start one where the tail has become long."""
@@ -123,7 +103,7 @@ class Folding:
             uploads.abandon()
             raise
         with self._state_lock:
-            self._ready, self._referenced = (fold, uploads), False
+            self._ready = (fold, uploads)
 
     def close(self) -> None:
         """Wait for a fold that is under way, and remove what nobody will adopt."""
@@ -153,8 +133,8 @@ class Folding:
     def _drop(self) -> None:
         with self._state_lock:
             ready, self._ready = self._ready, None
-            unused = not self._referenced and not self._loans
-        if ready is not None and unused:
+            lent = self._loans > 0
+        if ready is not None and not lent:
             ready[1].abandon()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlite_s3vfs.database import Database, Version
-from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, InvalidArgumentError
+from sqlite_s3vfs.errors import ConflictError, InvalidArgumentError
 from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
@@ -65,11 +65,8 @@ def deserialize_iter(
         incoming.consume(bytes_iter)
         incoming.check()
         _publish(database, base, incoming)
-    except CommitUnknownError:
-        raise
     except BaseException:
-        if not incoming.published:
-            uploads.abandon()
+        uploads.abandon()
         raise
     on_progress(Progress("deserialize", incoming.size, incoming.size))
 
@@ -85,7 +82,7 @@ def _publish(database: Database, base: Version, incoming: _Import) -> None:
             )
         check_born(newest.origin.manifest, incoming.uploads.born_ms)
         try:
-            database.publish_content(newest, incoming.prepared, incoming.note_published)
+            database.publish_content(newest, incoming.prepared, incoming.uploads)
         except ConflictError:
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise
@@ -110,7 +107,6 @@ class _Import:
         self, database: Database, base: Manifest, uploads: Uploads, on_progress: OnProgress
     ) -> None:
         self.size = 0
-        self.published = False
         self.uploads = uploads
         self._database = database
         self._base = base
@@ -120,10 +116,6 @@ class _Import:
         self._first_block = b""
         self._header: SQLiteHeader | None = None
         self._done = 0
-
-    def note_published(self, snapshot: Snapshot) -> None:
-        """The content is in: whatever happens now, its objects are not to be removed."""
-        self.published = True
 
     @property
     def page_size(self) -> int:
@@ -173,7 +165,6 @@ class _Import:
             skeleton,
             page_size=self.page_size,
             size=self.size,
-            born_ms=self.uploads.born_ms,
             pages_written=unit_count(self.size, self.page_size) if self.page_size else 0,
             written=locators_of(
                 (segment for part in parts for segment in part.segments), base.version + 1
