@@ -36,11 +36,8 @@ class Pool(Protocol):
     def submit(self, task: Task[T]) -> Future[T]:
         """Start one task."""
 
-    def rest(self) -> None:
-        """Let the threads end when they have done what was started; later tasks start new ones."""
-
     def close(self) -> None:
-        """The same, and wait for it."""
+        """Wait for what was started, and stop the threads; later tasks start new ones."""
 
     def forget_locks(self) -> None:
         """In a forked child: another thread of the parent may have held a lock at the fork."""
@@ -74,11 +71,6 @@ class ThreadPool:
             run()
         return future
 
-    def rest(self) -> None:
-        # Threads end by themselves once nobody refers to their executor. No lock may be taken here:
-        # garbage collection gets here, too, while this very thread is inside ``submit``.
-        self._executor = None
-
     def close(self) -> None:
         with self._executor_lock:
             executor, self._executor = self._executor, None
@@ -108,9 +100,6 @@ class InlinePool:
 
     def submit(self, task: Task[T]) -> Future[T]:
         return run_inline(task)
-
-    def rest(self) -> None:
-        pass
 
     def close(self) -> None:
         pass

@@ -157,7 +157,7 @@ def _remove_or_log(store: ObjectStore, key: str) -> None:
     try:
         store.delete([key])
     except S3VFSError as error:
-        _log.warning("the object of a conditions probe is left over. key=%r error=%s", key, error)
+        _log.warning("the object of a conditions probe may be left over. key=%r error=%s", key, error)
 
 
 def _text(condition: Mapping[str, Any]) -> str:

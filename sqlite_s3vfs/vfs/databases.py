@@ -116,8 +116,6 @@ class OpenDatabases:
             unused = not self._handles
         if unused and self._closing:
             self._free()
-        elif unused:
-            self._engine.pool.rest()        # a VFS lives for ever, its idle threads need not
 
     def _surplus(self) -> Database | None:
         """Take out the database that has been idle for longest, where there are too many."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections import deque
 from typing import Protocol
 from weakref import WeakSet
 
@@ -32,11 +33,14 @@ class Living(Protocol):
 
 
 _living: WeakSet[Living] = WeakSet()
+_just_made: deque[object] = deque(maxlen=8)
+"""So that ``apsw.Connection(key_prefix, vfs=S3VFS(bucket).name)`` finds its VFS."""
 
 
-def watch_process(living: Living) -> None:
-    """Tell ``living``, as long as it lives, what happens to the process."""
+def watch_process(vfs: object, living: Living) -> None:
+    """Tell ``living``, as long as it lives, what happens to the process; keep ``vfs`` for a moment."""
     _living.add(living)
+    _just_made.append(vfs)
 
 
 def _after_fork() -> None:

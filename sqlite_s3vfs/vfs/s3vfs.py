@@ -76,7 +76,7 @@ class S3VFS(apsw.VFS):
         self._engine = Engine(store_for(bucket, extra_args), chosen)
         self._databases = OpenDatabases(self._engine)
         super().__init__(self._name, "", maxpathname=_NAME_SIZE_MAX)
-        watch_process(self._databases)
+        watch_process(self, self._databases)
 
     @property
     def name(self) -> str:

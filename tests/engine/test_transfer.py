@@ -254,3 +254,34 @@ def test_memory_stays_bounded_while_a_large_file_passes(tmp_path: Path) -> None:
     grown = subprocess.run(script, capture_output=True, text=True, check=True).stdout
 
     assert int(grown) < 160 << 10               # KiB
+
+
+def test_an_error_of_the_progress_callback_does_not_undo_what_is_published(
+    open_db: OpenDatabase, plain_file: MakeFile
+) -> None:
+    """The last call comes after the commit: the content stays, and nothing of it is removed."""
+    file = plain_file(rows=3000)
+
+    def broken(progress: Progress) -> None:
+        if progress.total_bytes is not None:
+            raise BrokenPipeError("nobody watches any more")
+
+    with pytest.raises(BrokenPipeError):
+        deserialize_iter(open_db(block_size=4096), [file], on_progress=broken)
+
+    assert b"".join(serialize_iter(open_db())) == file
+
+
+def test_an_abandoned_iterator_keeps_nobody_waiting(
+    open_db: OpenDatabase, plain_file: MakeFile
+) -> None:
+    """Its reads are cancelled, and the database goes on."""
+    file = plain_file(rows=60_000)
+    database = open_db()
+    deserialize_iter(database, [file])
+
+    out = serialize_iter(database)
+    next(out)
+    del out
+
+    assert b"".join(serialize_iter(database)) == file
