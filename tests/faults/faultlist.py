@@ -37,6 +37,7 @@ class Struck:
     fault: Fault
     tells: frozenset[Told]
     among: CallFilter = every_call
+    typical: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -54,18 +55,24 @@ UNTIL_GIVEN_UP = 11
 """Calls that a commit makes to settle its put before it says "unknown"; the next one is answered."""
 
 FAULTS = (
-    Struck("dies before the call", Die(), DIES),
-    Struck("dies after the call", Die(carried_out=True), DIES),
-    Struck("the call fails once", Fail(), CLEAR),
+    Struck("dies before the call", Die(), DIES, typical=True),
+    Struck("dies after the call", Die(carried_out=True), DIES, typical=True),
+    Struck("the call fails once", Fail(), CLEAR, typical=True),
     Struck("the call fails, and three more", Fail(silence=3), CLEAR),
     Struck("the call fails, and all later ones", Fail(silence=FOREVER), ANY),
-    Struck("the answer is lost once", LoseAnswer(), CLEAR),
+    Struck("the answer is lost once", LoseAnswer(), CLEAR, typical=True),
     Struck("the answer is lost, and three more calls fail", LoseAnswer(silence=3), CLEAR),
     Struck("the answer is lost, and all later calls fail", LoseAnswer(silence=FOREVER), ANY),
-    Struck("the answer is lost until it is given up", LoseAnswer(silence=UNTIL_GIVEN_UP), ANY),
-    Struck("the call is carried out twice", CarryOutTwice(), DONE, mutations),
+    Struck("the answer is lost until given up", LoseAnswer(silence=UNTIL_GIVEN_UP), ANY, typical=True),
+    Struck("the call is carried out twice", CarryOutTwice(), DONE, mutations, typical=True),
     Struck("the put is answered 409 once", AnswerConflict(), DONE, puts),
-    Struck("the put is carried out, then answered 409", AnswerConflict(carried_out=True), DONE, puts),
+    Struck(
+        "the put is carried out, then answered 409",
+        AnswerConflict(carried_out=True),
+        DONE,
+        puts,
+        typical=True,
+    ),
     *(
         Struck(f"the put arrives {calls} calls later", HoldBack(calls), CLEAR, puts)
         for calls in (1, 2, 3, FOREVER)
@@ -76,6 +83,7 @@ FAULTS = (
             HoldBack(calls, silence=UNTIL_GIVEN_UP),
             ANY,
             puts,
+            typical=calls == 1,
         )
         for calls in (0, 1, 2, 3, FOREVER)
     ),

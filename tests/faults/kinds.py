@@ -60,6 +60,7 @@ class Kind:
     own: int = 0
     cold: bool = False
     proven: bool = True
+    takes_long: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -172,6 +173,7 @@ KINDS = (
         random_blobs("blobs", 200, 1000, seed=8),
         5,
         Settings(block_size=512, segment_size=1 << 20),
+        takes_long=True,
     ),
     Kind("deserialize over nothing", (), SCHEMA, 3, SMALL_SEGMENTS, how="deserialize", cold=True),
     Kind(

@@ -7,6 +7,9 @@ connections through the VFS.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import pytest
 
 from faults.clients import EngineClient, SQLClient
@@ -27,9 +30,16 @@ def test_without_a_fault_the_bytes_are_those_of_plain_sqlite(kind: Kind, client_
         assert state_of(trial.store).content == kind.images[-1]
 
 
-@CLIENTS
-@pytest.mark.parametrize("struck", FAULTS, ids=str)
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+def combinations() -> Iterator[object]:
+    """All of them over the engine; what takes long, and most of them over the VFS, only when asked."""
+    for kind, struck, client_on in itertools.product(KINDS, FAULTS, (EngineClient, SQLClient)):
+        thorough = client_on is SQLClient or kind.takes_long
+        marks = [pytest.mark.long] if thorough and not struck.typical else []
+        name = f"{kind}, {struck}, {client_on.__name__}"
+        yield pytest.param(kind, struck, client_on, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("kind", "struck", "client_on"), list(combinations()))
 def test_no_fault_tears_loses_or_doubles_a_commit(kind: Kind, struck: Struck, client_on: ClientOn):
     told = strike_each_call(kind, client_on, struck.fault, struck.among)
 

@@ -152,7 +152,11 @@ def shrinks(process: Process) -> None:
 
 SETTINGS = [Settings(block_size=2048), Settings(block_size=700)]
 each_block_size = pytest.mark.parametrize(
-    "settings", SETTINGS, ids=lambda settings: f"{settings.block_size} bytes"
+    "settings",
+    [
+        pytest.param(SETTINGS[0], id="2048 bytes"),
+        pytest.param(SETTINGS[1], id="700 bytes", marks=pytest.mark.long),
+    ],
 )
 PAIRS = {
     "tail and tail": (writes_tail, writes_tail),

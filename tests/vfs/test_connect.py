@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from conftest import ACCESS_KEY, ENDPOINT, SECRET_KEY
 
 from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
 from sqlite_s3vfs.vfs.connect import connect
+from tests.conftest import ACCESS_KEY, ENDPOINT, SECRET_KEY
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.service_resource import Bucket
