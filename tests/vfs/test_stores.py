@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import apsw
-import conftest
 import pytest
 
 from sqlite_s3vfs.errors import AccessDeniedError, NotFoundError
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.vfs.retry import run_transaction
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
+from tests import conftest
 from vfs.processes import OtherProcess
 
 if TYPE_CHECKING:
