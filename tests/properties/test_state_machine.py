@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sqlite_s3vfs import MemoryObjectStore, S3VFS, Settings
+from sqlite_s3vfs import S3VFS, MemoryObjectStore, Settings
 
 NAME = "state/machine.sqlite"
 BLOCK_SIZES = [512, 4095, 4096, 4097, 65536]
@@ -63,7 +63,11 @@ class TwoConnectionsAndAFile(RuleBasedStateMachine):
         self.ours[writer].execute(sql, bindings).fetchall()
         self.model.execute(sql, bindings).fetchall()
 
-    @rule(who=st.integers(0, 1), seed=st.integers(0, 999), size=st.sampled_from([0, 10, 600, 9000, 200_000]))
+    @rule(
+        who=st.integers(0, 1),
+        seed=st.integers(0, 999),
+        size=st.sampled_from([0, 10, 600, 9000, 200_000]),
+    )
     def insert(self, who: int, seed: int, size: int) -> None:
         body = (str(seed).encode() * (size // len(str(seed)) + 1))[:size]
         self._do("INSERT INTO t(body, tag) VALUES(?, ?)", (body, f"tag{seed % 17}"), who=who)
@@ -175,9 +179,9 @@ class TwoConnectionsAndAFile(RuleBasedStateMachine):
             assert self.ours[1].execute(CONTENT).fetchall() == expected
 
     def teardown(self) -> None:
-        for connection in (*getattr(self, "ours", ()), *([self.model] if hasattr(self, "model") else [])):
-            connection.close()
-        if hasattr(self, "folder"):
+        if hasattr(self, "ours"):
+            for connection in (*self.ours, self.model):
+                connection.close()
             self.folder.cleanup()
 
 
