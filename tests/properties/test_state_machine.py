@@ -1,4 +1,4 @@
-"""Our database against a plain SQLite file: the same random statements, the same answers, the same bytes.
+"""Our database against a plain SQLite file: the same random statements, answers and bytes.
 
 Two connections of ours (in VFS objects of their own, as two processes would be) take turns on one
 database; the model is one connection of plain SQLite to a local file. Whatever one of ours commits
