@@ -77,3 +77,12 @@ class StoreUnavailableError(S3VFSError):
 
 class CommitUnknownError(StoreUnavailableError):
     """No answer tells whether the commit happened; it may have. Never retried by this library."""
+
+
+def unreadable(what: str, key: str, error: CorruptError) -> CorruptError:
+    """The error for a stored object of which ``error`` says what is wrong: it names the object."""
+    if isinstance(error, UnsupportedFormatError):
+        return UnsupportedFormatError(
+            f"{what} was written by a newer release: upgrade sqlite-s3vfs. key={key!r}"
+        )
+    return CorruptError(f"{what} cannot be read: restore the object from a copy. key={key!r}")

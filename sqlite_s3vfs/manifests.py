@@ -24,7 +24,7 @@ from sqlite_s3vfs.errors import (
     CorruptError,
     S3VFSError,
     StoreUnavailableError,
-    UnsupportedFormatError,
+    unreadable,
 )
 from sqlite_s3vfs.format.history import decode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, parse_object_name
@@ -92,12 +92,8 @@ class ManifestStore:
             return known if found is not None else None
         try:
             manifest = decode_manifest(found.body)
-        except UnsupportedFormatError as error:
-            raise UnsupportedFormatError(f"{error} key={key!r}") from error
         except CorruptError as error:
-            raise CorruptError(
-                f"the manifest cannot be read: restore the object from a copy. key={key!r}"
-            ) from error
+            raise unreadable("the manifest", key, error) from error
         return Head(manifest, found.etag, int(found.last_modified * 1000))
 
     def publish(self, base: Head | None, manifest: Manifest) -> Published:

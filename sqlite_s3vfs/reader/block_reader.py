@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.errors import CorruptError, unreadable
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Owner
@@ -116,7 +116,7 @@ class BlockReader:
             try:
                 content = decode_frame(frame, part.source.name.random, block)
             except CorruptError as error:
-                raise CorruptError(f"{error} key={key!r} offset={locator.offset}") from error
+                raise unreadable("a segment", key, error) from error
             contents[block] = self._checked(block, locator, content, keep=keep)
         return contents
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlite_s3vfs.cache import BoundedCache
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.errors import CorruptError, unreadable
 from sqlite_s3vfs.format.blockmap import NODE_SPAN, PIECE_SPAN, BlockMap, Locator, Piece, PieceRef
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.mapcodec import decode_node, decode_piece
@@ -124,6 +124,6 @@ class MapReader:
         try:
             decoded = decode(found.body, self._database_id, name)
         except CorruptError as error:
-            raise CorruptError(f"{error} key={key!r}") from error
+            raise unreadable("a piece of the block map", key, error) from error
         cache.put(name, decoded, 1)
         return decoded
