@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sqlite_s3vfs.errors import CorruptError
 
-SECONDS_MAX = 2.0
+CPU_SECONDS_MAX = 2.0
 
 
 def mutations(valid: bytes) -> st.SearchStrategy[bytes]:
@@ -29,7 +29,7 @@ def _edited(valid: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
 
 def gives_value_or_corrupt(decode: Callable[[], object], *, memory_max: int | None = None) -> None:
     """Decode; anything but a value or ``CorruptError`` passes through. Time and memory are bounded."""
-    started = time.perf_counter()
+    started = time.process_time()
     if memory_max is not None:
         tracemalloc.start()
     try:
@@ -41,4 +41,4 @@ def gives_value_or_corrupt(decode: Callable[[], object], *, memory_max: int | No
     finally:
         if memory_max is not None:
             tracemalloc.stop()
-    assert time.perf_counter() - started < SECONDS_MAX
+    assert time.process_time() - started < CPU_SECONDS_MAX
