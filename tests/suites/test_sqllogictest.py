@@ -37,6 +37,12 @@ HOW_TO_GET_IT = (
 )
 
 SMALL = ("evidence/*.test", "select[123].test")
+MEDIUM = (
+    *SMALL,
+    "select5.test",
+    *(f"index/{kind}/10/slt_good_1.test" for kind in ("commute", "delete", "orderby", "view")),
+    "random/*/slt_good_1.test",
+)
 SPREAD = (
     *SMALL,
     "select[45].test",
@@ -45,7 +51,10 @@ SPREAD = (
     "random/*/slt_good_1.test",
 )
 SELECTIONS: list[tuple[str, Variant, tuple[str, ...]]] = [
-    *(("memory", variant, SPREAD) for variant in VARIANTS),
+    *(
+        ("memory", variant, SPREAD if variant in (ONE, EVERYTHING) else MEDIUM)
+        for variant in VARIANTS
+    ),
     ("directory", ONE, SMALL),
     ("directory", EVERYTHING, SMALL),
     ("minio", ONE, SMALL),
