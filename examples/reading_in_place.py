@@ -30,12 +30,13 @@ AVERAGE = "SELECT round(avg(level), 4) FROM tide WHERE harbour = 'Dover' AND hou
 
 def main() -> None:
     store = store_of(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="sqlite-s3vfs-"))
-    publisher = apsw.Connection(DATABASE, vfs=S3VFS(store).name)
+    publishing = S3VFS(store)
+    publisher = apsw.Connection(DATABASE, vfs=publishing.name)
     publish(publisher)
     size = publisher.pragma("page_count") * publisher.pragma("page_size")
     print(f"published {size / 1e6:.1f} MB")
 
-    vfs = S3VFS(store)      # as in another process: it shares nothing with the publisher's
+    vfs = S3VFS(store)      # as in another process: it shares nothing with the other one
     reader, pinned = (open_to_read(vfs, mode) for mode in ("mode=ro", "immutable=1"))
     show("mode=ro, first question", reader, vfs)
     show("immutable=1, the same one", pinned, vfs)

@@ -57,9 +57,9 @@ def test_the_unicode_database_in_a_directory(unicode_database: tuple[Path, str])
     directory, printed = unicode_database
 
     assert_tells_of_all_characters(printed)
-    store = DirectoryObjectStore(directory / "bucket")
+    vfs = S3VFS(DirectoryObjectStore(directory / "bucket"))
     plain = (directory / "unicode-plain.sqlite").read_bytes()
-    assert b"".join(S3VFS(store).serialize_iter("unicode.sqlite")) == plain
+    assert b"".join(vfs.serialize_iter("unicode.sqlite")) == plain
 
 
 def test_the_unicode_database_looks_up_a_character_in_few_requests(unicode_database: tuple[Path, str]):
@@ -134,7 +134,8 @@ IMPORTED = "byte for byte: True\nexported: 688 Fridays the 13th from 1900-04-13 
 
 def test_import_and_export_in_a_directory(tmp_path: Path):
     assert IMPORTED in run_example("import_and_export.py", str(tmp_path))
-    connection = apsw.Connection("calendar.sqlite", vfs=S3VFS(DirectoryObjectStore(tmp_path)).name)
+    vfs = S3VFS(DirectoryObjectStore(tmp_path))
+    connection = apsw.Connection("calendar.sqlite", vfs=vfs.name)
     assert connection.execute("SELECT count(*) FROM friday_13th").get == 688
 
 
