@@ -209,11 +209,12 @@ def test_the_layers_of_the_architecture_are_those_that_the_linter_holds():
 
 def test_every_lock_is_documented():
     """Names of attributes and of module variables that hold a lock, each with its module."""
+    made = re.compile(r"(\w+) = (?:threading\.R?Lock|_thread\.allocate_lock)\(\)")
     found = {
         (name, path.relative_to(ROOT / "sqlite_s3vfs").as_posix())
         for path in (ROOT / "sqlite_s3vfs").rglob("*.py")
         if "testing" not in path.parts
-        for name in re.findall(r"(\w+) = threading\.R?Lock\(\)", path.read_text())
+        for name in made.findall(path.read_text())
     }
 
     rows = table(DOCS / "architecture.md", "Locks")
