@@ -80,6 +80,7 @@ class Accounts:
         self._note_lost(newest.version)
         gone = self._gone(stored)
         self._check_safe(gone)
+        self._check_served(stored, gone)
         self._check_complete(newest.version, gone)
 
     def _note_lost(self, version: int) -> None:
@@ -123,6 +124,16 @@ class Accounts:
             holders = [version for version, held in self._held.items() if thing in held.things]
             assert all(version < died for version in holders), f"{thing} died {died}, held {holders}"
             assert all(version >= first for version in holders), f"{thing} from {first}, {holders}"
+
+    def _check_served(self, stored: Stored, gone: dict[Thing, tuple[int, int]]) -> None:
+        """What a version is read through counts as its own: first ≤ version < died."""
+        serving = [*stored.history(), stored.newest()]
+        for version in range(1, serving[-1].version + 1):
+            through = next(kept.version for kept in serving if kept.version >= version)
+            held = self._held[through]
+            for thing in held.things:
+                first, died = gone.get(thing, (held.first(thing), version + 1))
+                assert first <= version < died, f"{thing} of {first} to {died} serves {version}"
 
     def _check_complete(self, version: int, gone: dict[Thing, tuple[int, int]]) -> None:
         """What is dead is recorded, or counted up to the last block in the manifest and its home."""

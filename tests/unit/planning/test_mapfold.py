@@ -99,7 +99,7 @@ class Maps:
 
 
 @given(st.integers(0, 1 << 32), st.integers(1, 40))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_a_folded_map_is_the_map(seed: int, steps: int):
     random, model, maps = Random(seed), {}, Maps()
     with limits(TINY):
@@ -122,7 +122,7 @@ def test_a_folded_map_is_the_map(seed: int, steps: int):
 
 
 @given(st.integers(0, 1 << 32), st.integers(1, 60))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_dead_blocks_are_counted_to_the_last_one_in_manifest_and_home_piece(seed: int, steps: int):
     random, model, maps = Random(seed), {}, Maps()
     with limits(TINY):

@@ -83,7 +83,7 @@ def runs(draw: st.DrawFn) -> tuple[bytes, int, list[Operation]]:
 
 
 @given(runs(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_an_overlay_reads_as_a_file_would(run, data):
     base, unit_size, operations = run
     overlay, model = overlay_of(base, unit_size, operations), model_of(base, operations)
@@ -98,7 +98,7 @@ def test_an_overlay_reads_as_a_file_would(run, data):
 
 
 @given(runs())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_units_over_the_visible_base_over_zeros_are_the_file(run):
     """What a commit stores: written units, of the rest the base up to ``base_limit``, then zeros."""
     base, unit_size, operations = run
