@@ -280,7 +280,10 @@ class DirectoryObjectStore:
 def _read_head(file: BinaryIO) -> _Head:
     header = file.read(_HEADER_SIZE)
     if len(header) != _HEADER_SIZE or not header.startswith(_MAGIC):
-        raise CorruptError(f"a file of the store is not one that it wrote. path={file.name!r}")
+        raise CorruptError(
+            "a file of the store is not one that it wrote: restore it from a copy. "
+            f"path={file.name!r}"
+        )
     status = os.fstat(file.fileno())
     return _Head(
         etag=f'"{header[len(_MAGIC) : -1].decode("latin-1")}"',
