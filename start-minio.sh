@@ -47,6 +47,7 @@ readonly HOST
 readonly URL=http://$HOST:$PORT
 
 readonly HOME_FOLDER=${HOME:-$(cd ~ && pwd)}
+export HOME=$HOME_FOLDER             # MinIO, Go and pip each end without one
 readonly CACHE=${XDG_CACHE_HOME:-$HOME_FOLDER/.cache}/sqlite-s3vfs
 # A home folder may be shared by several machines, and those may be of several kinds.
 HOST_NAME=$(uname -n)

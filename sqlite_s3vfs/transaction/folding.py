@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Folding:
     """At most one fold of one database in this process: under way, or waiting to be adopted.
 
-    The objects of a waiting fold are removed only while no commit holds it (and then only where no
-    manifest may refer to them, which ``Uploads`` knows).
+    The objects of a fold are removed only while no commit holds it (and then only where no manifest
+    may refer to them, which ``Uploads`` knows).
     """
 
     def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
@@ -52,6 +52,7 @@ class Folding:
         self._thread: threading.Thread | None = None
         self._ready: tuple[Fold, Uploads] | None = None
         self._loans = 0
+        self._dropped: list[Uploads] = []
         self._commits = 0
 
     @contextmanager
@@ -69,6 +70,7 @@ class Folding:
         finally:
             with self._state_lock:
                 self._loans -= lent is not None
+            self._remove_dropped()
 
     def after_commit(self, snapshot: Snapshot) -> None:
         """Drop a fold that is adopted or outdated; start one where the tail has become long."""
@@ -133,9 +135,17 @@ class Folding:
     def _drop(self) -> None:
         with self._state_lock:
             ready, self._ready = self._ready, None
-            lent = self._loans > 0
-        if ready is not None and not lent:
-            ready[1].abandon()
+            if ready is not None:
+                self._dropped.append(ready[1])
+        self._remove_dropped()
+
+    def _remove_dropped(self) -> None:
+        with self._state_lock:
+            if self._loans:
+                return
+            dropped, self._dropped = self._dropped, []
+        for uploads in dropped:
+            uploads.abandon()
 
 
 def prepare_fold(

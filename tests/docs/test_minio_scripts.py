@@ -415,7 +415,8 @@ def test_address_keys_region_and_data_folder_are_taken_from_the_environment(shel
 
 def test_minio_on_path_is_enough(bare_shell: Shell, server_program: Path) -> None:
     """Neither Python nor curl: the health endpoint is asked by bash itself."""
-    add_program(bare_shell, "minio", f'exec {server_program} "$@"')
+    # MinIO's --version begins with the name it was called by.
+    add_program(bare_shell, "minio", f'exec -a minio {server_program} "$@"')
 
     bare_shell.start()
 

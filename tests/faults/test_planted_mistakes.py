@@ -32,7 +32,6 @@ from sqlite_s3vfs.testing import (
     LoseAnswer,
 )
 from sqlite_s3vfs.transaction.commit import Committer, Ready
-from sqlite_s3vfs.transaction.folding import Folding
 from sqlite_s3vfs.uploads import Uploads
 
 pytestmark = pytest.mark.slow
@@ -154,16 +153,7 @@ def test_giving_up_with_a_plain_failure_is_noticed(client_on, monkeypatch: Patch
 
 @CLIENTS
 def test_removing_the_uploads_of_an_unknown_commit_is_noticed(client_on, monkeypatch: Patch):
-    publish = Committer.publish
-
-    def publish_and_remove(self: Committer, ready: Ready) -> Published:
-        try:
-            return publish(self, ready)
-        except CommitUnknownError:
-            ready.uploads.abandon()
-            raise
-
-    monkeypatch.setattr(Committer, "publish", publish_and_remove)
+    monkeypatch.setattr(Uploads, "note_sent", lambda self: None)
 
     assert_noticed(BLOCKS, client_on, LoseAnswer(silence=UNTIL_GIVEN_UP))
 
@@ -195,7 +185,7 @@ def test_keeping_the_wrong_tail_entries_is_noticed(client_on, kind, keeps, monke
 
 @CLIENTS
 def test_a_fold_removed_after_its_adoption_is_noticed(client_on, monkeypatch: Patch):
-    monkeypatch.setattr(Folding, "sent", lambda self: None)
+    monkeypatch.setattr(Uploads, "note_sent", lambda self: None)
 
     assert_noticed(FOLD, client_on, CarryOutTwice())
 
