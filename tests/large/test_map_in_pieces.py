@@ -42,7 +42,9 @@ def check(twins: Twins, *, pieces: int | None = None) -> None:
     twins.check()
 
 
-@pytest.mark.parametrize("any_store", ["memory", "minio"], indirect=True)
+@pytest.mark.parametrize(
+    "any_store", ["memory", pytest.param("minio", marks=pytest.mark.long)], indirect=True
+)
 def test_the_life_of_a_database_with_a_large_map(any_store: ObjectStore, twins_over: MakeTwins) -> None:
     noise = random.Random(1)
     twins = twins_over(any_store, block_size=512)
