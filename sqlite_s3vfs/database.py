@@ -15,7 +15,7 @@ from sqlite_s3vfs.errors import S3VFSError, WriteLockHeldError
 from sqlite_s3vfs.format.keys import DatabaseKeys, check_prefix
 from sqlite_s3vfs.format.manifest import Condemned
 from sqlite_s3vfs.interrupts import run_uninterrupted
-from sqlite_s3vfs.manifests import ManifestStore
+from sqlite_s3vfs.manifests import ManifestStore, check_replaceable
 from sqlite_s3vfs.newest import NewestVersion, Version
 from sqlite_s3vfs.planning.commit import Changes
 from sqlite_s3vfs.reader import Snapshot
@@ -80,6 +80,7 @@ class Database:
         Raises:
             WriteLockHeldError: another connection of this process is writing.
             ConflictError: ``base`` is known not to be the newest version any more.
+            ReadOnlyError: a newer release wrote to the database; this one can only read it.
         """
         transaction = Transaction(self, base)
         if not try_lock(self._lock_name, transaction):
@@ -87,7 +88,7 @@ class Database:
                 f"another connection of this process is writing: wait. prefix={self.prefix!r}"
             )
         try:
-            self._newest.origin_of(base)
+            check_replaceable(self._newest.origin_of(base).manifest, self.prefix)
         except S3VFSError:
             transaction.close()
             raise

@@ -6,7 +6,7 @@
     ├── NotFoundError              no such bucket, database or version            (also LookupError)
     │   └── SnapshotTooOldError    a past that is no longer kept: read a newer version
     ├── InvalidArgumentError       fix the call                                   (also ValueError)
-    ├── ReadOnlyError              opened for reading, or a past version
+    ├── ReadOnlyError              opened for reading, a past version, or a newer release writes it
     ├── AccessDeniedError          the credentials lack a right: grant it         (also PermissionError)
     ├── CorruptError               stored bytes are not what was written: restore
     │   └── UnsupportedFormatError written by a newer release: upgrade
@@ -48,7 +48,7 @@ class InvalidArgumentError(S3VFSError, ValueError):
 
 
 class ReadOnlyError(S3VFSError):
-    """The database was opened for reading, or is a past version."""
+    """The database was opened for reading, is a past version, or only newer releases may write to it."""
 
 
 class AccessDeniedError(S3VFSError, PermissionError):

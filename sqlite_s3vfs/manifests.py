@@ -22,13 +22,14 @@ from sqlite_s3vfs.errors import (
     CommitUnknownError,
     ConflictError,
     CorruptError,
+    ReadOnlyError,
     S3VFSError,
     StoreUnavailableError,
     unreadable,
 )
 from sqlite_s3vfs.format.history import decode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, parse_object_name
-from sqlite_s3vfs.format.manifest import Manifest, check_successor
+from sqlite_s3vfs.format.manifest import Manifest, check_successor, unknown_write_features
 from sqlite_s3vfs.format.manifestcodec import decode_manifest, encode_manifest
 from sqlite_s3vfs.ids import IdSource
 from sqlite_s3vfs.store.port import (
@@ -69,6 +70,20 @@ class BaseMovedError(ConflictError):
         self.head = head
 
 
+def check_replaceable(base: Manifest, prefix: str) -> None:
+    """Refuse to put another manifest in the place of one that says more than this release can keep.
+
+    Raises:
+        ReadOnlyError: a newer release keeps something there that would be lost.
+    """
+    unknown = unknown_write_features(base)
+    if unknown:
+        raise ReadOnlyError(
+            "a newer release wrote to the database, and this one can only read it: upgrade "
+            f"sqlite-s3vfs. prefix={prefix!r} features={unknown!r:.200}"
+        )
+
+
 class ManifestStore:
     """The one mutable object of a database."""
 
@@ -104,7 +119,10 @@ class ManifestStore:
             BaseMovedError: only maintenance replaced it; likewise.
             CommitUnknownError: nothing tells whether ours is there or will be.
             AccessDeniedError, NotFoundError: the store refused; not committed, as far as can be seen.
+            ReadOnlyError: the base must not be replaced by this release; nothing was sent.
         """
+        if base is not None:
+            check_replaceable(base.manifest, self._keys.prefix)
         check_successor(base.manifest if base else None, manifest)
         body = encode_manifest(manifest, self._ids.new_id())
         cause: BaseException | None = None

@@ -23,8 +23,8 @@ from sqlite_s3vfs.format.envelope import ObjectKind, seal
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
-from sqlite_s3vfs.format.manifest import InteriorPage, Manifest, unknown_write_features
-from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published
+from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published, check_replaceable
 from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
 from sqlite_s3vfs.planning.fold import Fold, adoptable
@@ -157,6 +157,7 @@ class Committer:
         Raises:
             ConflictError: not committed, and the uploads are removed.
             AccessDeniedError, NotFoundError, StoreUnavailableError: not committed; the uploads stay.
+            ReadOnlyError: likewise; the newest manifest has what only a newer release can keep.
             CommitUnknownError: it may have been committed; nothing is removed.
         """
         try:
@@ -184,7 +185,7 @@ class Committer:
             uploads.note_sent()
         try:
             return self._manifests.publish(origin.head, manifest)
-        except ConflictError:               # settled: refused; after anything else nothing is certain
+        except (ConflictError, ReadOnlyError):      # settled; after anything else nothing is certain
             for uploads in named:
                 uploads.note_refused()
             raise
@@ -196,12 +197,7 @@ class Committer:
             UnsafeStoreError: the store ignores conditions.
             ReadOnlyError: a newer release keeps something there that a commit of this one would lose.
         """
-        unknown = unknown_write_features(origin.manifest)
-        if unknown:
-            raise ReadOnlyError(
-                "a newer release wrote to the database, and this one can only read it: upgrade "
-                f"sqlite-s3vfs. prefix={self._keys.prefix!r} features={unknown!r:.200}"
-            )
+        check_replaceable(origin.manifest, self._keys.prefix)
         engine = self._engine
         mark = hashlib.blake2b(engine.store.identity.encode(), digest_size=16).digest()
         if engine.settings.locking == "none" or origin.manifest.conditions_proven == mark:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import apsw
 import pytest
 
 from errors.conftest import MakeVFS, Open
-from errors.expect import refused, untouched
-from errors.operations import READING, WRITING
-from errors.sample import SMALL, Sample, make_sample, read_all
-from sqlite_s3vfs.errors import UnsupportedFormatError
+from errors.expect import objects, refused, untouched
+from errors.operations import READING, WRITING, Operation
+from errors.sample import LARGE, SMALL, Sample, make_sample, plain_file, read_all
+from sqlite_s3vfs.errors import ReadOnlyError, UnsupportedFormatError
 from sqlite_s3vfs.format.envelope import FORMAT_VERSION, HEADER_SIZE
 from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.format.manifestcodec import decode_manifest, encode_manifest
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.store.port import Fetched, ObjectStore
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
 
 WAY_OUT = "upgrade sqlite-s3vfs"
 DIGEST_SIZE = 16
@@ -49,6 +51,16 @@ def with_version(body: bytes, version: int) -> bytes:
     payload = body[HEADER_SIZE:]
     digest = hashlib.blake2b(bytes(header) + payload, digest_size=DIGEST_SIZE).digest()
     return bytes(header) + digest + payload
+
+
+@contextmanager
+def never_changed(store: ObjectStore, vfs: S3VFS) -> Iterator[None]:
+    """The block does nothing but read: no upload, not even one that is removed again."""
+    before = vfs.metrics()
+    with untouched(store, ""):
+        yield
+    asked = vfs.metrics() - before
+    assert asked.put.requests == asked.delete.requests == 0
 
 
 def rewrite(store: ObjectStore, change: Callable[[Manifest], Manifest]) -> None:
@@ -122,34 +134,130 @@ def test_with_a_feature_that_writers_must_know_reading_works(
             operation.run(vfs, "db")
 
 
-UNCHECKED = pytest.mark.xfail(reason="only a transaction's begin looks at write features, without names")
+READABLE = "a newer release wrote to the database, and this one can only read it"
+STATEMENTS = {
+    "insert": "INSERT INTO t (body) VALUES ('new')",
+    "small update": SMALL,
+    "large update": LARGE,
+    "delete": "DELETE FROM t",
+    "drop": "DROP TABLE t",
+    "vacuum": "VACUUM",
+    "begin": "BEGIN IMMEDIATE",
+    "upgrade of a read": "BEGIN; SELECT count(*) FROM t; DELETE FROM t; COMMIT",
+    "pragma": "PRAGMA user_version = 7",
+    "attached": "ATTACH ':memory:' AS m; BEGIN; CREATE TABLE m.t (v); DELETE FROM main.t; COMMIT",
+}
 
 
-@UNCHECKED
 @pytest.mark.parametrize("operation", WRITING.values(), ids=WRITING)
 def test_with_a_feature_that_writers_must_know_nothing_is_written(
-    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open, operation
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open, operation: Operation
 ) -> None:
     rewrite(store, with_write_feature)
     vfs = make_vfs(store)
 
-    code = operation.code and apsw.SQLITE_NOTADB
-    with untouched(store, ""), refused(UnsupportedFormatError, code, WAY_OUT, "db", "statistics"):
+    code = operation.code and apsw.SQLITE_READONLY
+    with (
+        never_changed(store, vfs),
+        refused(ReadOnlyError, code, READABLE, WAY_OUT, "prefix='db'", "statistics"),
+    ):
         operation.run(vfs, "db")
 
     assert read_all(open_through(vfs, "db")) == there.rows
 
 
-@pytest.mark.parametrize(
-    "change", [with_feature, pytest.param(with_write_feature, marks=UNCHECKED)]
-)
+@pytest.mark.parametrize("sql", STATEMENTS.values(), ids=STATEMENTS)
+def test_a_statement_that_writes_is_refused_and_the_connection_reads_on(
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open, sql: str
+) -> None:
+    rewrite(store, with_write_feature)
+    vfs = make_vfs(store)
+    connection = open_through(vfs, "db")
+
+    with never_changed(store, vfs):
+        for _ in range(2):
+            with refused(ReadOnlyError, apsw.SQLITE_READONLY, READABLE, WAY_OUT, "statistics"):
+                connection.execute(sql).fetchall()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if sql.startswith("ATTACH"):
+                connection.execute("DETACH m")
+            assert read_all(connection) == there.rows
+
+
+def test_two_databases_are_refused_before_either_is_written(
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open
+) -> None:
+    vfs = make_vfs(store)
+    make_sample(vfs, "second")
+    rewrite(store, with_write_feature)
+    connection = open_through(vfs, "second")
+    connection.execute("ATTACH ? AS newer", (f"file:db?vfs={vfs.name}",))
+
+    with never_changed(store, vfs):
+        connection.execute("BEGIN").execute("DELETE FROM main.t")
+        with refused(ReadOnlyError, apsw.SQLITE_READONLY, READABLE, WAY_OUT, "prefix='db'"):
+            connection.execute("DELETE FROM newer.t")
+        connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("sql", [SMALL, LARGE], ids=["in the manifest", "blocks"])
+def test_a_connection_at_work_meets_a_release_that_writes_more(
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open, sql: str
+) -> None:
+    """Maintenance of a newer release in mid-transaction: what was uploaded before is removed again."""
+    connection = open_through(make_vfs(store), "db")
+    connection.execute("BEGIN IMMEDIATE").execute(sql)
+    rewrite(store, with_write_feature)
+
+    with untouched(store, ""):
+        with refused(ReadOnlyError, apsw.SQLITE_READONLY, READABLE, WAY_OUT, "statistics"):
+            connection.execute("COMMIT")
+        assert not connection.in_transaction
+        assert read_all(connection) == there.rows
+        with refused(ReadOnlyError, apsw.SQLITE_READONLY, READABLE, WAY_OUT, "statistics"):
+            connection.execute(sql)
+
+
+def test_an_import_at_work_meets_a_release_that_writes_more(
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open
+) -> None:
+    vfs = make_vfs(store)
+
+    def chunks() -> Iterator[bytes]:
+        yield plain_file()
+        rewrite(store, with_write_feature)
+
+    with refused(ReadOnlyError, None, READABLE, WAY_OUT, "statistics"):
+        vfs.deserialize_iter("db", chunks())
+
+    assert read_all(open_through(vfs, "db")) == there.rows
+    with never_changed(store, vfs), refused(ReadOnlyError, None, READABLE):
+        vfs.deserialize_iter("db", chunks())
+
+
+def test_without_the_check_the_feature_is_lost(
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The planted mistake: what the tests above would show."""
+    for module in ("manifests", "database", "transaction.commit"):
+        monkeypatch.setattr(f"sqlite_s3vfs.{module}.check_replaceable", lambda *arguments: None)
+    rewrite(store, with_write_feature)
+    before = objects(store, "")
+
+    open_through(make_vfs(store), "db").execute(SMALL)
+
+    assert objects(store, "") != before
+
+
 def test_a_connection_at_work_meets_a_newer_release(
-    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open, change
+    store: ObjectStore, there: Sample, make_vfs: MakeVFS, open_through: Open
 ) -> None:
     """The upgrade of another process: here the transaction loses, and the database is not touched."""
     connection = open_through(make_vfs(store), "db")
     connection.execute("BEGIN IMMEDIATE").execute(SMALL)
-    rewrite(store, change)
+    rewrite(store, with_feature)
 
     with untouched(store, ""):
         with pytest.raises(apsw.Error):
