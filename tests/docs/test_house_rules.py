@@ -59,7 +59,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     """Every text file of the checkout, with its place in it."""
     for directory, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in NOT_OURS and not name.endswith("_cache")]
-        for name in names:
+        for name in set(names) - NOT_OURS:          # in a worktree ".git" is a file
             path = Path(directory, name)
             if path.suffix in TEXTS:
                 yield path.relative_to(ROOT), path.read_text()
