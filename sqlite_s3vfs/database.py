@@ -131,7 +131,8 @@ class Database:
     def fold(self) -> None:
         """Move the tail into blocks now; the next commit adopts the result. 2 PUTs or more."""
         snapshot = self.snapshot()
-        if snapshot.manifest.tail:
+        adopted = self._newest.origin_of(snapshot).head is not None     # else its history is no object
+        if adopted and snapshot.manifest.tail:
             self._folding.fold(snapshot)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "Engine", "open_database", "store_for", "store_from_url"]
 
-_memories_lock = threading.Lock()
-_memories: dict[str, MemoryObjectStore] = {}
+_memory = MemoryObjectStore()
+"""Where ``memory:`` URLs lead."""
 
 
 def open_database(engine: Engine, prefix: str) -> Database:
@@ -75,8 +74,7 @@ def store_from_url(url: str) -> tuple[ObjectStore, str]:
         directory, _, name = path.rpartition("/")
         return DirectoryObjectStore(directory), name
     if parts.scheme == "memory" and not parts.netloc and path:
-        with _memories_lock:
-            return _memories.setdefault("", MemoryObjectStore()), path
+        return _memory, path
     raise InvalidArgumentError(
         "use s3://bucket/key, file:///directory/name or memory:name. " f"url={url!r}"
     )

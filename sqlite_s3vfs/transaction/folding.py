@@ -31,6 +31,9 @@ from sqlite_s3vfs.uploads import Uploads, is_outdated
 COMMITS_BEFORE_FOLDING = 3
 """A process that makes fewer commits leaves the tail to others, and no garbage."""
 
+COMMITS_BEFORE_RETRY_MAX = 1024
+"""A fold that failed is tried again after twice as many commits as the last time, up to this."""
+
 FOLD_BYTES_MAX = 32 << 20
 """Bytes of blocks that one fold rewrites; what is left of the tail goes with the next one."""
 
@@ -54,6 +57,7 @@ class Folding:
         self._loans = 0
         self._dropped: list[Uploads] = []
         self._commits = 0
+        self._commits_needed = COMMITS_BEFORE_FOLDING
 
     @contextmanager
     def lend(self, base: Manifest) -> Iterator[tuple[Fold, Uploads] | None]:
@@ -64,7 +68,7 @@ class Folding:
             lent = None if outdated else ready
             self._loans += lent is not None
         if outdated:
-            self._drop()
+            self._replace(None)
         try:
             yield lent
         finally:
@@ -80,7 +84,7 @@ class Folding:
         with self._state_lock:
             self._commits += 1
             idle = self._thread is None and self._ready is None
-            if not idle or self._commits < COMMITS_BEFORE_FOLDING or cost <= TAIL_SOFT_MAX:
+            if not idle or self._commits < self._commits_needed or cost <= TAIL_SOFT_MAX:
                 return
             self._thread = threading.Thread(
                 target=self._run, args=(snapshot,), name="s3vfs-fold", daemon=True
@@ -104,21 +108,25 @@ class Folding:
         except BaseException:
             uploads.abandon()
             raise
-        with self._state_lock:
-            self._ready = (fold, uploads)
+        self._replace((fold, uploads))
 
     def close(self) -> None:
         """Wait for a fold that is under way, and remove what nobody will adopt."""
         thread = self._thread
-        if thread is not None and not in_background():
+        if thread is not None and thread.is_alive() and not in_background():
             thread.join()
-        self._drop()
+        self._replace(None)
 
     def _run(self, snapshot: Snapshot) -> None:
         try:
             self.fold(snapshot)
         except S3VFSError:
             _log.warning("a fold failed; a later commit starts another one", exc_info=True)
+            with self._state_lock:
+                pause = min(2 * self._commits_needed, COMMITS_BEFORE_RETRY_MAX)
+                self._commits, self._commits_needed = 0, pause
+        else:
+            self._commits_needed = COMMITS_BEFORE_FOLDING
         finally:
             with self._state_lock:
                 self._thread = None
@@ -130,13 +138,14 @@ class Folding:
             return
         inside = [block for block in fold.blocks if block < manifest.block_count]
         if not adoptable(manifest, snapshot.locators(inside), fold):
-            self._drop()
+            self._replace(None)
 
-    def _drop(self) -> None:
+    def _replace(self, ready: tuple[Fold, Uploads] | None) -> None:
+        """Have another fold wait, or none."""
         with self._state_lock:
-            ready, self._ready = self._ready, None
-            if ready is not None:
-                self._dropped.append(ready[1])
+            old, self._ready = self._ready, ready
+            if old is not None:
+                self._dropped.append(old[1])
         self._remove_dropped()
 
     def _remove_dropped(self) -> None:

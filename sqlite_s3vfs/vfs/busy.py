@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 from sqlite_s3vfs.database import Database, Snapshot
 from sqlite_s3vfs.errors import ConflictError
 
 
 class BusyThread(threading.local):
-    """Per thread: which handle was refused the write lock last, and whether SQLite slept since."""
+    """Per thread: which handle was refused the write lock last, and whether SQLite slept since.
 
-    refused: object | None = None
-    base: Snapshot | None = None
-    slept: bool = False
+    The handle is referred to weakly: a thread may outlive by far what it once waited for.
+    """
+
+    def __init__(self) -> None:
+        self._refused: WeakKeyDictionary[object, Snapshot] = WeakKeyDictionary()
+        self._slept = False
 
     def note_refusal(self, handle: object, base: Snapshot) -> None:
-        self.refused, self.base, self.slept = handle, base, False
+        self._refused.clear()
+        self._refused[handle] = base
+        self._slept = False
 
     def note_sleep(self) -> None:
-        self.slept = self.refused is not None
+        self._slept = True
 
     def check_retry(self, handle: object, database: Database) -> None:
         """Let ``handle`` begin to read, unless it comes back from the busy handler in vain. 0 requests.
@@ -36,12 +42,12 @@ class BusyThread(threading.local):
         Raises:
             WriteLockHeldError: what it was refused is still held.
         """
-        base, came_back = self.base, self.slept and self.refused is handle
-        self.slept = False
-        if came_back and base is not None:
+        base = self._refused.get(handle)
+        slept, self._slept = self._slept, False
+        if slept and base is not None:
             with suppress(ConflictError):       # somebody committed: the next snapshot will tell
                 database.begin(base).close()
-        self.refused = self.base = None
+        self._refused.clear()
 
 
 busy_thread = BusyThread()

@@ -35,8 +35,8 @@ class OpenDatabases:
         self._forget()
 
     def open(self, prefix: str, *, create: bool, read_only: bool, immutable: bool) -> Session:
-        """A handle of the database under ``prefix``. 0 requests; without ``create`` or with
-        ``immutable`` 1, where nothing is known of it yet 2.
+        """A handle of the database under ``prefix``. 0 requests; without ``create`` 1, unless another
+        handle has it open; with ``immutable`` 1; 2 where nothing is known of it yet.
 
         Raises:
             NotFoundError: it does not exist, and ``create`` was not given.
@@ -45,8 +45,8 @@ class OpenDatabases:
         database = self._take(prefix)
         try:
             pinned = database.snapshot() if immutable else None
-            if not create:
-                _check_exists(database, pinned)
+            if not create and self._handles[prefix] == 1:
+                _check_exists(database, pinned)     # a file exists as soon as a handle made it
             session = Session(prefix, database, read_only=read_only, pinned=pinned)
         except BaseException:
             self._give_back(database)

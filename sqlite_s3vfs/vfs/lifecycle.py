@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections import deque
+from contextlib import ExitStack
 from typing import Protocol
 from weakref import WeakSet
 
@@ -50,8 +51,9 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    for living in list(_living):
-        living.at_exit()
+    with ExitStack() as each:           # whatever one raises, the others are waited for
+        for living in list(_living):
+            each.callback(living.at_exit)
 
 
 if hasattr(os, "register_at_fork"):     # not on Windows, which has no fork

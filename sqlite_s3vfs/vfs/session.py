@@ -95,13 +95,13 @@ class Session:
         Raises:
             WriteLockHeldError: SQLite's busy handler waits for the write lock, and in vain so far.
         """
+        misread, self._misread = self._misread, None    # first: whatever is raised, it is outdated
         self._check_alive()
         if isinstance(self.state, Pinned):
             return
         if not isinstance(self.state, Unlocked):
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
-        misread, self._misread = self._misread, None
         self.state = Reading(misread or self.database.snapshot())
 
     def begin_writing(self) -> None:
