@@ -61,7 +61,7 @@ def texts() -> Iterator[tuple[Path, str]]:
         folders[:] = [name for name in folders if name not in NOT_OURS and not name.endswith("_cache")]
         for name in set(names) - NOT_OURS:          # in a worktree ".git" is a file
             path = Path(directory, name)
-            if path.suffix in TEXTS:
+            if path.suffix in TEXTS and name not in NOT_OURS:
                 yield path.relative_to(ROOT), path.read_text()
 
 
