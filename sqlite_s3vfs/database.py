@@ -45,7 +45,9 @@ class Database:
         self.keys = DatabaseKeys(prefix)
         manifests = ManifestStore(engine.store, self.keys, ids=engine.ids, clock=engine.clock)
         self.committer = Committer(engine, self.keys, manifests)
+        self.manifests = manifests
         self._newest = NewestVersion(engine, self.keys, manifests)
+        self.view = self._newest.view
         self._folding = Folding(engine, self.keys)
         self._lock_name = (engine.store.identity, prefix)
         self._cleared = b""

@@ -18,7 +18,7 @@ from sqlite_s3vfs.errors import (
 )
 from sqlite_s3vfs.format.ancestor import AncestorLayout
 from sqlite_s3vfs.format.keys import DatabaseKeys
-from sqlite_s3vfs.format.manifest import State
+from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.manifests import Head, ManifestStore, Published
 from sqlite_s3vfs.origin import Origin, new_database
 from sqlite_s3vfs.reader import Snapshot
@@ -158,7 +158,7 @@ class NewestVersion:
             block_size=settings.block_size,
             retention_seconds=settings.retention_seconds,
         )
-        return self._newer(Version(origin, self._snapshot_of(origin)))
+        return self._newer(Version(origin, self.view(origin.manifest)))
 
     def _version_of(self, head: Head) -> Version:
         if head.manifest.state is not State.LIVE:
@@ -168,10 +168,11 @@ class NewestVersion:
                 f"state={head.manifest.state.value}"
             )
         origin = Origin(head.manifest, head)
-        return Version(origin, self._snapshot_of(origin))
+        return Version(origin, self.view(origin.manifest))
 
-    def _snapshot_of(self, origin: Origin) -> Snapshot:
-        return Snapshot(self._engine, self._keys, origin.manifest, self._missing)
+    def view(self, manifest: Manifest) -> Snapshot:
+        """What a manifest of this database, newest or past, lets see. 0 requests."""
+        return Snapshot(self._engine, self._keys, manifest, self._missing)
 
     def _newer(self, found: Version) -> Version:
         """Make ``found`` the known version, unless another thread has seen a newer one."""

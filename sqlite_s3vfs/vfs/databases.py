@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.past import Moment, open_at
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.vfs.session import Session
 from sqlite_s3vfs.wiring import Engine, open_database
@@ -34,17 +35,20 @@ class OpenDatabases:
         self._sessions: WeakSet[Session] = WeakSet()
         self._forget()
 
-    def open(self, prefix: str, *, create: bool, read_only: bool, immutable: bool) -> Session:
+    def open(self, prefix: str, *, create: bool, read_only: bool, immutable: bool,
+             moment: Moment | None = None) -> Session:
         """A handle of the database under ``prefix``. 0 requests; without ``create`` 1, unless another
-        handle has it open; with ``immutable`` 1; 2 where nothing is known of it yet.
+        handle has it open; with ``immutable`` 1; 2 where nothing is known of it yet. Of a ``moment`` of
+        the past: as ``open_at``.
 
         Raises:
-            NotFoundError: it does not exist, and ``create`` was not given.
+            NotFoundError: it does not exist, and ``create`` was not given; or no such version.
             InvalidArgumentError: the VFS was closed, or ``prefix`` cannot name a database.
         """
         database = self._take(prefix)
         try:
-            pinned = database.snapshot() if immutable else None
+            pinned = database.snapshot() if immutable and moment is None else None
+            pinned = open_at(database, moment) if moment else pinned
             if not create and self._handles[prefix] == 1:
                 _check_exists(database, pinned)     # a file exists as soon as a handle made it
             session = Session(prefix, database, read_only=read_only, pinned=pinned)

@@ -31,6 +31,7 @@ from sqlite_s3vfs.vfs.result_codes import Place, sqlite_errors
 from sqlite_s3vfs.vfs.scratch_file import ScratchFile
 from sqlite_s3vfs.vfs.session import Session
 from sqlite_s3vfs.vfs.super_journals import super_journals
+from sqlite_s3vfs.vfs.uri import moment_of
 from sqlite_s3vfs.wiring import store_for
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _NAME_SIZE_MAX = 4 * KEY_SIZE_MAX
 """What SQLite lets through to ``xFullPathname``, whose own limit has the better message."""
+_WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
 class S3VFS(apsw.VFS):
@@ -178,13 +180,15 @@ class S3VFS(apsw.VFS):
                 "nolock=1 cannot be had: SQLite would not tell where a transaction ends. Leave it out; "
                 f"immutable=1 reads without locks. name={prefix!r}"
             )
+        moment = moment_of(name)
         session = self._databases.open(
             prefix,
             create=bool(flags[0] & apsw.SQLITE_OPEN_CREATE),
-            read_only=bool(flags[0] & apsw.SQLITE_OPEN_READONLY),
+            read_only=moment is not None or bool(flags[0] & apsw.SQLITE_OPEN_READONLY),
             immutable=name.uri_boolean("immutable", False),
+            moment=moment,
         )
-        flags[1] = flags[0]
+        flags[1] = flags[0] if moment is None else flags[0] & ~_WRITING | apsw.SQLITE_OPEN_READONLY
         return MainFile(session, answer_pragma, self._closed)
 
     def _closed(self, session: Session) -> None:

@@ -1,0 +1,11 @@
+"""The past of a database: read it, bring it back, keep it, branch off from it; and clean up behind it.
+
+Everything here is a function of a ``Database``. What a version *is* tells docs/format.md, sections 9
+and 11; how long it is kept is the database's retention, and longer where a pin holds it.
+"""
+
+from sqlite_s3vfs.past.log import LogEntry, log
+from sqlite_s3vfs.past.moments import NEWEST, Moment
+from sqlite_s3vfs.past.opening import open_at
+
+__all__ = ["NEWEST", "LogEntry", "Moment", "log", "open_at"]
