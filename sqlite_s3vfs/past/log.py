@@ -77,7 +77,9 @@ def _commits(past: Histories) -> Iterator[Commit]:
                 return
             wanted = below[-1]
         if manifest.commits[0].version > wanted:
-            manifest = past.serving(wanted, newest.database_id)
+            # What serves the version after it knows its time as well, unless only a pin keeps it.
+            known = wanted if wanted < newest.oldest_readable else wanted + 1
+            manifest = past.serving(known, newest.database_id)
         times.update((commit.version, commit.time_ms) for commit in manifest.commits if commit.time_ms)
         index = wanted - manifest.commits[0].version
         if not 0 <= index < len(manifest.commits):

@@ -1,6 +1,6 @@
 """What a database's URI says beside its name: which version of the past is meant.
 
-https://www.sqlite.org/uri.html#the_uri_query_string; SQLite leaves parameters alone that it does not know.
+https://www.sqlite.org/uri.html#the_uri_query_string; SQLite leaves alone what it does not know.
 """
 
 from __future__ import annotations

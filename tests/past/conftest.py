@@ -56,7 +56,7 @@ class Recorded:
     def record(self) -> int:
         snapshot = self.database.snapshot()
         self.versions[snapshot.version] = content_of(self.database)
-        self.times[snapshot.version] = self.clock.now()
+        self.times.setdefault(snapshot.version, self.clock.now())
         return snapshot.version
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ def test_a_time_with_its_offset(recorded, fresh):
 
 def test_through_sqlite(recorded):
     """By URI: version and time; a copy by VACUUM INTO is not needed to read the past."""
-    for version, content in list(recorded.versions.items())[::7]:
+    for version, content in list(recorded.versions.items())[1::7]:
         connection = recorded.connect(version=version)
         expected = apsw.Connection(":memory:")
         expected.deserialize("main", content)
