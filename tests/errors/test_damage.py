@@ -3,6 +3,7 @@ wrong rows, and all is well again once the object is put back."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from sqlite_s3vfs.vfs.s3vfs import S3VFS
 
 pytestmark = pytest.mark.usefixtures("_no_waiting")
 
+SPREAD = {"manifest": 25, "segments": 12, "maps": 25, "history": 5}
+"""How many bytes all over an object are changed, each in turn."""
 KINDS = ("manifest", "segments", "maps", "history")
 VERSION_AT = 8
 """Where an object holds the version of the format: a byte changed there speaks of a newer release."""
@@ -76,7 +79,7 @@ def build(seed: int) -> Stored:
     plain = apsw.Connection(":memory:")
     plain.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body); CREATE INDEX i ON t (body)")
     with plain:
-        bodies = ((noise.randbytes(500),) for _ in range(1500))
+        bodies = ((noise.randbytes(500),) for _ in range(1000))
         plain.executemany("INSERT INTO t (body) VALUES (?)", bodies)
     connection = apsw.Connection("db", vfs=vfs.name)
     connection.execute("CREATE TABLE t (v)")
@@ -168,7 +171,7 @@ def test_one_changed_byte_anywhere_is_noticed_by_whoever_reads_it(
     """Whoever does not need that byte reads what is right."""
     key, body = in_memory.key(kind), in_memory.body(kind)
     unread = envelope_end(body) if kind == "segments" else 0
-    for position in spread(body, 5 if kind == "history" else 25):
+    for position in spread(body, SPREAD[kind]):
         in_memory.store.put(key, flipped(body, position))
         vfs = make_vfs(in_memory.store)
 
@@ -203,12 +206,30 @@ MISTAKES: dict[str, Callable[[Planted, str, Stored], bytes | None]] = {
     "a map piece": lambda planted, kind, other: planted.body("maps"),
     "a history object": lambda planted, kind, other: planted.body("history"),
 }
-EVERYWHERE = [("memory", mistake) for mistake in MISTAKES] + [
-    (store, mistake)
-    for store in ("directory", "minio")
-    for mistake in ("missing", "half", "a web page", "of another database")
-]
-"""Each mistake once, and some on every store."""
+STORES = ("memory", "directory", "minio")
+ON_MINIO = ("missing", "half", "a web page", "of another database")
+
+
+def everywhere(without: tuple[str, ...] = ()) -> list[object]:
+    """Each mistake once, and some on every store; on MinIO, which takes long, only when asked."""
+    rows = [("memory", mistake) for mistake in MISTAKES]
+    rows += [(store, mistake) for store in ("directory", "minio") for mistake in ON_MINIO]
+    return [
+        pytest.param(*row, marks=[pytest.mark.long] if row[0] == "minio" else [])
+        for row in rows
+        if row[1] not in without
+    ]
+
+
+def each_store(*values: str) -> list[object]:
+    """Every store, with each of the values; MinIO likewise."""
+    return [
+        pytest.param(store, *value, marks=[pytest.mark.long] if store == "minio" else [])
+            for store in STORES
+        for value in ([(value,) for value in values] or [()])
+    ]
+
+
 OF_THEIR_OWN = {
     ("a manifest", "manifest"),
     ("a segment", "segments"),
@@ -217,7 +238,7 @@ OF_THEIR_OWN = {
 
 
 @pytest.mark.parametrize("kind", NEEDED)
-@pytest.mark.parametrize(("any_store", "mistake"), EVERYWHERE, indirect=["any_store"])
+@pytest.mark.parametrize(("any_store", "mistake"), everywhere(), indirect=["any_store"])
 def test_the_wrong_object_is_an_error_and_the_right_one_put_back_is_well(
     planted: Planted,
     other: Stored,
@@ -255,7 +276,7 @@ def test_the_wrong_object_is_an_error_and_the_right_one_put_back_is_well(
 
 @pytest.mark.parametrize(
     ("any_store", "mistake"),
-    [row for row in EVERYWHERE if row[1] not in ("a manifest", "of another database")],
+    everywhere(without=("a manifest", "of another database")),
     indirect=["any_store"],
 )
 def test_a_connection_at_work_meets_a_wrong_manifest(
@@ -289,6 +310,7 @@ def test_a_connection_at_work_meets_a_wrong_manifest(
     assert connection.execute("SELECT body FROM t WHERE id = 7").get == "small"
 
 
+@pytest.mark.parametrize("any_store", each_store(), indirect=True)
 def test_a_database_that_is_replaced_as_a_whole_is_another_database(
     planted: Planted, other: Stored, make_vfs: MakeVFS, open_through: Open
 ) -> None:
@@ -309,7 +331,7 @@ def test_a_database_that_is_replaced_as_a_whole_is_another_database(
     assert read_all(open_through(make_vfs(store), planted.name)) == read_all(connection)
 
 
-@pytest.mark.parametrize(("any_store", "mistake"), EVERYWHERE, indirect=["any_store"])
+@pytest.mark.parametrize(("any_store", "mistake"), everywhere(), indirect=["any_store"])
 def test_wrong_history_keeps_nobody_from_reading_and_writing(
     planted: Planted, other: Stored, make_vfs: MakeVFS, open_through: Open, mistake: str
 ) -> None:
@@ -326,7 +348,11 @@ def test_wrong_history_keeps_nobody_from_reading_and_writing(
     assert read_all(connection) == read_all(open_through(make_vfs(planted.store), planted.name))
 
 
-@pytest.mark.parametrize("kind", NEEDED)
+@pytest.mark.parametrize(
+    ("any_store", "kind"),
+    [*each_store("segments"), *itertools.product(STORES, ("manifest", "maps"))],
+    indirect=["any_store"],
+)
 def test_every_operation_says_so(
     planted: Planted, make_vfs: MakeVFS, kind: str
 ) -> None:
@@ -364,7 +390,7 @@ def test_zeros_are_never_read_in_the_place_of_what_is_missing(
             store.put(key, stored.objects[suffix])
 
     for key, connection in by_key():
-        for wanted in range(1, 1500, 150):
+        for wanted in range(1, 1000, 100):
             try:
                 found = connection.execute("SELECT body FROM t WHERE id = ?", (wanted,)).get
             except apsw.Error as error:

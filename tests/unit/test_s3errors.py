@@ -75,7 +75,12 @@ def test_only_a_request_with_a_condition_can_be_refused_for_it(
 
 @pytest.mark.parametrize(
     "error",
-    {row[2] for row in ANSWERS} | {PreconditionFailedError, ConflictingRequestError, UnsafeStoreError},
+    [
+        *dict.fromkeys(row[2] for row in ANSWERS),
+        PreconditionFailedError,
+        ConflictingRequestError,
+        UnsafeStoreError,
+    ],
     ids=lambda error: error.__name__,
 )
 def test_every_class_explains_itself(error: type[S3VFSError]):
