@@ -15,6 +15,7 @@ Invariant I1, the rules that ``publish`` follows:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlite_s3vfs.clock import Clock
@@ -154,6 +155,48 @@ class ManifestStore:
                 if settled is not None:
                     return settled
         raise self._unknown("no answer came", manifest) from cause
+
+    def maintain(self, base: Head, manifest: Manifest, done: Callable[[Manifest], bool]) -> Head:
+        """Replace ``base`` by a manifest of the same version; settled by its effect. 1 PUT, or more.
+
+        ``done`` tells of a manifest whether the effect is there.
+
+        Raises:
+            BaseMovedError: another manifest lies there, without the effect; ours never will.
+            CommitUnknownError: nothing tells whether ours is there or will be.
+            AccessDeniedError, NotFoundError: the store refused, and the manifest is what it was.
+        """
+        check_successor(base.manifest, manifest)
+        body = encode_manifest(manifest, self._ids.new_id())
+        cause: BaseException | None = None
+        for attempt in range(_ATTEMPTS_MAX):
+            if attempt:
+                self._clock.sleep(_PAUSE_SECONDS * 2**attempt * (0.5 + self._ids.jitter()))
+            try:
+                stored = self._store.put(self._keys.manifest, body, if_match=base.etag)
+                return Head(manifest, stored.etag, int(stored.date * 1000))
+            except (PreconditionFailedError, ConflictingRequestError, StoreUnavailableError) as error:
+                cause = error
+            except S3VFSError:
+                if cause is None and not self._moved(base):
+                    raise
+            try:
+                found = self._moved(base)
+            except StoreUnavailableError as error:
+                cause = error
+                continue
+            if found is not None and done(found.manifest):
+                return found
+            if found is not None:
+                raise BaseMovedError(found)
+        raise self._unknown("no answer came", manifest) from cause
+
+    def _moved(self, base: Head) -> Head | None:
+        """What lies there now; None while that is still ``base``."""
+        head = self.latest()
+        if head is None:
+            raise self._unknown("the manifest is gone", base.manifest)
+        return None if head.etag == base.etag else head
 
     def _refused(
         self, base: Head | None, ours: Manifest, error: S3VFSError, *, asked_before: bool

@@ -4,8 +4,30 @@ Everything here is a function of a ``Database``. What a version *is* tells docs/
 and 11; how long it is kept is the database's retention, and longer where a pin holds it.
 """
 
-from sqlite_s3vfs.past.log import LogEntry, log
+from sqlite_s3vfs.past.checkpoints import (
+    Checkpoint,
+    checkpoint_create,
+    checkpoint_list,
+    checkpoint_remove,
+)
+from sqlite_s3vfs.past.commitlog import LogEntry, log
 from sqlite_s3vfs.past.moments import NEWEST, Moment
 from sqlite_s3vfs.past.opening import open_at
+from sqlite_s3vfs.past.restoring import restore
+from sqlite_s3vfs.past.retaining import FOREVER, retention, set_retention
 
-__all__ = ["NEWEST", "LogEntry", "Moment", "log", "open_at"]
+__all__ = [
+    "FOREVER",
+    "NEWEST",
+    "Checkpoint",
+    "LogEntry",
+    "Moment",
+    "checkpoint_create",
+    "checkpoint_list",
+    "checkpoint_remove",
+    "log",
+    "open_at",
+    "restore",
+    "retention",
+    "set_retention",
+]

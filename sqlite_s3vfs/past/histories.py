@@ -2,8 +2,9 @@
 
 Version *w* is read from the history object with the smallest version that is at least *w*, or
 from the newest manifest where there is none (invariant I4). The newest manifest names the newest
-history objects. Where one of them is older than *w*, the names decide; otherwise a listing does,
-together with the names: what a listing missed, because it was put after it, is among these.
+history objects (and, below ``oldest_readable``, some that a pin keeps). Where one of the newest is
+older than *w*, the names decide; otherwise a listing does, together with the names: what a listing
+missed, because it was put after it, is among these.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlite_s3vfs.format.keys import ObjectName, parse_object_name
 from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Commit, Manifest
 from sqlite_s3vfs.manifests import Head
 from sqlite_s3vfs.past.moments import Moment, time_of
+from sqlite_s3vfs.planning.maintenance import readable, stamped
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.store.port import Fetched
 
@@ -34,7 +36,7 @@ class Histories:
 
     def __init__(self, database: Database, head: Head) -> None:
         self.head = head
-        self.newest = stamped(head)
+        self.newest = stamped(head.manifest, head.time_ms)
         self._database = database
         self._read: dict[ObjectName, Manifest | None] = {}
 
@@ -56,7 +58,8 @@ class Histories:
         own = newest.database_id == database_id
         if own and version == newest.version:
             return newest
-        names = [row.name for row in newest.history] if own else []
+        named = [row.name for row in newest.history] if own else []
+        names = [name for name in named if name.version >= newest.oldest_readable]
         later = [name for name in names if name.version >= version]
         if len(later) == len(names):
             listed = listing() if listing else self.list_names(version)
@@ -125,7 +128,7 @@ class Histories:
                 "there is no such version yet. "
                 f"prefix={self._database.prefix!r} version={version} newest={newest.version}"
             )
-        if version < newest.oldest_readable and version not in pinned_versions(newest):
+        if not readable(newest, version):
             raise self._too_old(f"version={version}")
 
     def list_names(self, version: int) -> list[ObjectName]:
@@ -219,14 +222,6 @@ def pinned_versions(manifest: Manifest) -> frozenset[int]:
     """The versions that pins of this very database hold."""
     own = (pin.version for pin in manifest.pins if pin.database_id == manifest.database_id)
     return frozenset(own)
-
-
-def stamped(head: Head) -> Manifest:
-    """The newest manifest with the time of its own commit, which only the store tells (I8)."""
-    manifest = head.manifest
-    newest = manifest.commits[-1]
-    before = manifest.commits[-2].time_ms if len(manifest.commits) > 1 else 0
-    return _with_times(manifest, {newest.version: newest.time_ms or max(head.time_ms, before)})
 
 
 def past_manifest(kept: Manifest, version: int) -> Manifest:

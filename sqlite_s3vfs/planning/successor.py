@@ -28,6 +28,7 @@ from sqlite_s3vfs.format.manifest import (
     HistoryName,
     InteriorPage,
     Manifest,
+    Restore,
 )
 from sqlite_s3vfs.format.tail import TailEntry
 from sqlite_s3vfs.planning.fold import Fold, entry_identity
@@ -60,7 +61,8 @@ class Prepared:
     ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
     copies of such. ``pages_written`` counts what the transaction itself wrote.
     ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
-    ``anew`` says that nothing of the base's content is carried on (a whole database was written).
+    ``anew`` says that nothing of the base's content is carried on (a whole database was written, or the
+    version ``restored`` is brought back: then the map is that one's, and ``replaced`` are its locators).
     """
 
     commit_id: bytes
@@ -78,6 +80,7 @@ class Prepared:
     map_fold: MapFold | None = None
     history: ObjectName | None = None
     anew: bool = False
+    restored: Manifest | None = None
     condemned: Condemned | None = None
     cleared: bytes = b""
     conditions_proven: bytes = b""
@@ -104,8 +107,15 @@ def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest
         died=(*_not_recorded(base, prepared), *liveness.died),
         history=_history(base, prepared, commits),
         condemned=_condemned(base, prepared),
+        restores=_restores(base, prepared),
         conditions_proven=prepared.conditions_proven or base.conditions_proven,
     )
+
+
+def _restores(base: Manifest, prepared: Prepared) -> tuple[Restore, ...]:
+    if prepared.restored is None:
+        return base.restores
+    return (*base.restores, Restore(prepared.restored.version, base.version + 1))
 
 
 def next_map(base: Manifest, prepared: Prepared) -> BlockMap:
@@ -114,6 +124,8 @@ def next_map(base: Manifest, prepared: Prepared) -> BlockMap:
     if prepared.adoption:
         locators.update(adopted_locators(prepared.adoption))
     locators.update(prepared.written)
+    if prepared.restored:
+        return prepared.restored.blocks.with_blocks(locators)
     if prepared.anew:
         return BlockMap(recent=locators)
     count = unit_count(prepared.size, base.block_size)
@@ -245,6 +257,9 @@ def _blocks(base: Manifest, entry: TailEntry) -> range:
 def dead_blocks(base: Manifest, prepared: Prepared) -> Liveness:
     """Dead blocks and objects after this commit, before the map is folded."""
     version = base.version + 1
+    if prepared.restored:
+        liveness = after_replacing(prepared.restored.dead, prepared.replaced, version)
+        return Liveness(liveness.dead, (*content_died(base.version).died, *liveness.died))
     if prepared.anew:
         return content_died(base.version)
     liveness = after_replacing(base.dead, prepared.replaced, version)
@@ -265,8 +280,9 @@ def _liveness(base: Manifest, prepared: Prepared, blocks: BlockMap) -> Liveness:
         died += [
             segment_died(name, count, version) for name, count in prepared.map_fold.killed.items()
         ]
-    if not prepared.anew:
-        died += map_objects_died(base.blocks, blocks, below, version)
+    carried = prepared.restored or (None if prepared.anew else base)
+    if carried:
+        died += map_objects_died(carried.blocks, blocks, below, version)
     return Liveness(dead, tuple(died))
 
 

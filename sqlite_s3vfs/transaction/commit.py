@@ -17,7 +17,12 @@ from functools import partial
 
 from sqlite_s3vfs.adoption import check_unchanged, settled_in_segments
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, ReadOnlyError
+from sqlite_s3vfs.errors import (
+    CommitUnknownError,
+    ConflictError,
+    ReadOnlyError,
+    SnapshotTooOldError,
+)
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import ObjectKind, seal
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
@@ -29,6 +34,7 @@ from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
 from sqlite_s3vfs.planning.fold import Fold, adoptable
 from sqlite_s3vfs.planning.interior import gather_interior
+from sqlite_s3vfs.planning.maintenance import readable
 from sqlite_s3vfs.planning.mapfold import (
     MapFold,
     fold_map,
@@ -170,6 +176,7 @@ class Committer:
         origin = ready.origin
         for _ in range(_REBASES_MAX):
             check_born(origin.manifest, min(uploads.born_ms for uploads in ready.named))
+            check_restored(origin.manifest, ready.prepared)
             if origin.layout:
                 check_unchanged(self._engine, origin.layout)
             time_ms = origin.head.time_ms if origin.head else 0
@@ -287,6 +294,27 @@ class Committer:
         name = ObjectName(base.version, self._engine.ids.new_id())
         uploads.put(self._keys.history(name), encode_history(base, name))
         return name
+
+
+def check_restored(base: Manifest, prepared: Prepared) -> None:
+    """Refuse to bring back what may be gone already, on every base anew (invariant I5).
+
+    Raises:
+        SnapshotTooOldError: it fell out of retention meanwhile. ConflictError: another database.
+    """
+    restored = prepared.restored
+    if restored is None:
+        return
+    if restored.database_id != base.database_id:
+        raise ConflictError(
+            "the database was removed and made anew meanwhile: its past is gone. "
+            f"version={restored.version}"
+        )
+    if not readable(base, restored.version):
+        raise SnapshotTooOldError(
+            "the version to be restored is not kept any more: choose a newer one. "
+            f"version={restored.version} oldest_readable={base.oldest_readable}"
+        )
 
 
 def _adoption(base: Manifest, plan: CommitPlan, work: Work) -> Adoption | None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import apsw
 
-from sqlite_s3vfs.errors import InvalidArgumentError
+from sqlite_s3vfs.errors import InvalidArgumentError, ReadOnlyError
+from sqlite_s3vfs.past import FOREVER, set_retention
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.vfs.session import Session
 
@@ -59,7 +61,12 @@ def _answer(session: Session, name: str, value: str) -> str:
         raise InvalidArgumentError(
             f"there is no such pragma; there are {', '.join(sorted(ANSWERS))}. pragma={name!r}"
         )
-    if value:
+    setter = SETTERS.get(name)
+    if value and setter:
+        if session.read_only:
+            raise ReadOnlyError(f"the database was opened for reading. name={session.name!r}")
+        setter(session, value)
+    elif value:
         raise InvalidArgumentError(f"this pragma takes no value. pragma={name!r} value={value!r}")
     return answer(session)
 
@@ -78,6 +85,19 @@ def _block_size(session: Session) -> str:
     return str(manifest.block_size if manifest else session.database.engine.settings.block_size)
 
 
+def _retention(session: Session) -> str:
+    manifest = session.database.snapshot().manifest
+    return str(manifest.retention_seconds)
+
+
+def _set_retention(session: Session, value: str) -> None:
+    if value != "forever" and not re.fullmatch(r"[0-9]{1,15}", value):
+        raise InvalidArgumentError(
+            f"retention is a number of seconds, or 'forever'. value={value!r}"
+        )
+    set_retention(session.database, FOREVER if value == "forever" else int(value))
+
+
 def _stats(session: Session) -> str:
     return json.dumps(session.database.engine.metrics.snapshot().as_dict())
 
@@ -90,8 +110,13 @@ def _visible(session: Session) -> Snapshot:
 ANSWERS: Mapping[str, Callable[[Session], str]] = {
     "s3vfs_block_size": _block_size,
     "s3vfs_commit_id": _commit_id,
+    "s3vfs_retention": _retention,
     "s3vfs_stats": _stats,
     "s3vfs_version": _version,
 }
 """``version`` and ``commit_id`` name what the open transaction reads, or else the newest version;
-``block_size`` is the database's, in bytes; ``stats`` counts the requests of the VFS, as JSON."""
+``block_size`` is the database's, in bytes; ``retention`` its seconds that a version is kept after it was
+replaced; ``stats`` counts the requests of the VFS, as JSON."""
+
+SETTERS: Mapping[str, Callable[[Session, str], None]] = {"s3vfs_retention": _set_retention}
+"""Those that take a value; the answer is the new one."""

@@ -64,7 +64,7 @@ class Session:
         self.attached = AttachedFiles()
         self.cached: bytes | None = None
         self.interrupt: BaseException | None = None
-        self._read_only = read_only
+        self.read_only = read_only
         self._ahead = SequentialReadAhead()
         self._misread: Snapshot | None = None
 
@@ -116,7 +116,7 @@ class Session:
         if isinstance(self.state, Writing | Settled):
             self.end(to_reading=True)       # as above
         assert isinstance(self.state, Reading), f"SHARED comes first. state={self.state}"
-        if self._read_only:
+        if self.read_only:
             raise ReadOnlyError(f"the database was opened for reading. name={self.name!r}")
         snapshot = self.state.snapshot
 
