@@ -86,7 +86,7 @@ class S3ObjectStore:
     def __init__(self, bucket: Bucket, extra_args: Mapping[str, str] | None = None) -> None:
         try:
             self._bucket = bucket.name
-            self._client: Any = bucket.meta.client
+            self.client: Any = bucket.meta.client       # the user's; it may be shared between threads
         except AttributeError as error:
             raise InvalidArgumentError(
                 f'a boto3 bucket is needed: boto3.resource("s3").Bucket(name). got={bucket!r}'
@@ -100,15 +100,15 @@ class S3ObjectStore:
     @property
     def identity(self) -> str:
         """The endpoint and the bucket; on AWS its partition, in which bucket names are unique."""
-        endpoint = urlsplit(self._client.meta.endpoint_url)
+        endpoint = urlsplit(self.client.meta.endpoint_url)
         if (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            return f"{self._client.meta.partition}:{self._bucket}"
+            return f"{self.client.meta.partition}:{self._bucket}"
         return f"{endpoint.scheme}://{endpoint.netloc.lower()}{endpoint.path.rstrip('/')}/{self._bucket}"
 
     @property
     def parallel_requests(self) -> int:
         """How many connections the user's client keeps: more requests at once gain nothing."""
-        return int(self._client.meta.config.max_pool_connections)
+        return int(self.client.meta.config.max_pool_connections)
 
     @property
     def extra_requests(self) -> int:
@@ -159,7 +159,7 @@ class S3ObjectStore:
             asked["IfMatch"] = if_match
         if if_absent:
             asked["IfNoneMatch"] = "*"
-        answer = self._call("put", self._client.put_object, asked)
+        answer = self._call("put", self.client.put_object, asked)
         return Stored(etag=str(answer["ETag"]), date=_date(answer))
 
     def list(self, prefix: str, *, start_after: str = "", limit: int | None = None) -> Iterator[Listed]:
@@ -175,14 +175,14 @@ class S3ObjectStore:
         plain = [key for key in keys if not _NOT_IN_XML.search(key)] if odd else keys
         for key in odd:
             asked = {"Key": key, **self._with_all}
-            self._call("delete", self._client.delete_object, asked, expected={"NoSuchKey"})
+            self._call("delete", self.client.delete_object, asked, expected={"NoSuchKey"})
         self._count_extra(len(odd) if plain else max(0, len(odd) - 1))
         for start in range(0, len(plain), KEYS_IN_ONE_REQUEST):
             self._delete_batch(plain[start : start + KEYS_IN_ONE_REQUEST])
 
     def close(self) -> None:
         """Drop the sockets of the user's client; it opens new ones when it is used again."""
-        self._client.close()
+        self.client.close()
 
     def _fetch(
         self, asked: Mapping[str, str], byte_range: tuple[int, int] | None
@@ -191,7 +191,7 @@ class S3ObjectStore:
         if byte_range is not None:
             request["Range"] = f"bytes={byte_range[0]}-{byte_range[1] - 1}"
         answer = self._call(
-            "get", self._client.get_object, request, expected={"304", "NoSuchKey", "InvalidRange"}
+            "get", self.client.get_object, request, expected={"304", "NoSuchKey", "InvalidRange"}
         )
         match _error_code(answer):
             case "304":
@@ -211,7 +211,7 @@ class S3ObjectStore:
         """The empty end of an object: S3's refusal of the range does not tell its ETag."""
         self._count_extra(1)
         answer = self._call(
-            "get", self._client.head_object, {**asked, **self._with_all}, expected={"304", "404"}
+            "get", self.client.head_object, {**asked, **self._with_all}, expected={"304", "404"}
         )
         match _error_code(answer):
             case "304":
@@ -233,7 +233,7 @@ class S3ObjectStore:
         asked: dict[str, Any] = {"Prefix": prefix, "StartAfter": start_after, **self._with_all}
         while limit is None or limit > 0:
             asked["MaxKeys"] = KEYS_IN_ONE_REQUEST if limit is None else min(limit, 1000)
-            answer = self._call("list", self._client.list_objects_v2, asked)
+            answer = self._call("list", self.client.list_objects_v2, asked)
             rows = answer.get("Contents", ())
             for row in rows:
                 yield Listed(
@@ -250,7 +250,7 @@ class S3ObjectStore:
     def _delete_batch(self, keys: Sequence[str]) -> None:
         wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         asked = {"Delete": wanted, **self._with_all}
-        answer = self._call("delete", self._client.delete_objects, asked)
+        answer = self._call("delete", self.client.delete_objects, asked)
         refused = [row for row in answer.get("Errors", ()) if row.get("Code") != "NoSuchKey"]
         if refused:
             denied = any(row.get("Code") == "AccessDenied" for row in refused)
@@ -271,7 +271,7 @@ class S3ObjectStore:
     ) -> Mapping[str, Any]:
         """One request. An answer with one of the ``expected`` error codes is returned as it is."""
         asked = {"Bucket": self._bucket, **asked}
-        endpoint = self._client.meta.endpoint_url
+        endpoint = self.client.meta.endpoint_url
         try:
             answer: Mapping[str, Any] = method(**asked)
         except sdk.ClientError as error:
