@@ -1,10 +1,12 @@
-"""``python -m sqlite_s3vfs``: which release this is, and where to begin."""
+"""``sqlite-s3vfs`` and ``python -m sqlite_s3vfs``: the commands, or how to install what they need."""
 
 from __future__ import annotations
 
 import argparse
 import platform
+import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import apsw
 
@@ -21,15 +23,26 @@ to begin with:
   Credentials, region and endpoint are taken from where the AWS tools take them
   (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, AWS_PROFILE …).
 
-There are no commands yet: this is a library. Its documentation:
-  https://github.com/sqlite-s3vfs/sqlite-s3vfs/tree/main/docs
+The commands (ls, info, query, import, export, doctor …) need an extra that is not installed:
+  pip install 'sqlite-s3vfs[cli]'
+
+Documentation: https://github.com/sqlite-s3vfs/sqlite-s3vfs/tree/main/docs
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the version where it is asked for, and otherwise the help."""
+    """Carry out the command line, and exit."""
+    if find_spec("click") is None:
+        sys.exit(without_commands(arguments))
+    from sqlite_s3vfs.cli.app import run
+
+    sys.exit(run(arguments))
+
+
+def without_commands(arguments: list[str] | None = None) -> int:
+    """Where only the library is installed: version, help, or how to get the rest; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m sqlite_s3vfs",
+        prog="sqlite-s3vfs",
         description="SQLite databases that live in S3: durable one-request commits, consistent readers, "
         "any number of writers.",
         epilog=_BEGINNING,
@@ -38,14 +51,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--version",
         action="version",
-        version=_versions(),
+        version=versions(),
         help="print the versions of this library and of what it stands on",
     )
-    parser.parse_args(arguments)
-    parser.print_help()
+    _, commands = parser.parse_known_args(arguments)
+    if not commands:
+        parser.print_help()
+        return 0
+    print(
+        f"sqlite-s3vfs: the commands need an extra: pip install 'sqlite-s3vfs[cli]'. "
+        f"command={commands[0]!r}",
+        file=sys.stderr,
+    )
+    return 2
 
 
-def _versions() -> str:
+def versions() -> str:
+    """What a report of a mistake has to name."""
     return (
         f"sqlite-s3vfs {__version__} (SQLite {apsw.sqlite_lib_version()}, APSW {apsw.apsw_version()}, "
         f"boto3 {version('boto3')}, Python {platform.python_version()})"

@@ -10,6 +10,7 @@ from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.settings import Transport
+from sqlite_s3vfs.store.access import FROM_ENVIRONMENT, Access
 from sqlite_s3vfs.store.directory import DirectoryObjectStore
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.store.port import ObjectStore
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlite_s3vfs.store.s3 import S3ObjectStore
 
-__all__ = ["Database", "Engine", "open_database", "store_for", "store_from_url"]
+__all__ = ["Database", "Engine", "folder_from_url", "open_database", "store_for", "store_from_url"]
 
 _memory = MemoryObjectStore()
 """Where ``memory:`` URLs lead."""
@@ -79,11 +80,12 @@ def _with_transport(store: S3ObjectStore, transport: Transport) -> ObjectStore:
     return ObstoreReads(store)
 
 
-def store_from_url(url: str) -> tuple[ObjectStore, str]:
+def store_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[ObjectStore, str]:
     """Store and key prefix of ``s3://bucket/key``, ``file:///directory/name`` or ``memory:name``.
 
-    S3 takes credentials, region and endpoint from where the AWS tools take them. In a ``file`` URL
-    the last element is the database and the rest the directory. ``memory:`` lives with the process.
+    S3 takes credentials, region and endpoint from where the AWS tools take them; ``access`` goes
+    first. In a ``file`` URL the last element is the database and the rest the directory. ``memory:``
+    lives with the process.
 
     Raises:
         InvalidArgumentError: another kind of URL, or a part of it is missing.
@@ -91,9 +93,7 @@ def store_from_url(url: str) -> tuple[ObjectStore, str]:
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.scheme == "s3" and parts.netloc and path.strip("/"):
-        from sqlite_s3vfs.store.s3 import S3ObjectStore, bucket_from_environment
-
-        return S3ObjectStore(bucket_from_environment(parts.netloc)), path.removeprefix("/")
+        return _bucket(parts.netloc, access), path.removeprefix("/")
     if parts.scheme == "file" and not parts.netloc and "/" in path.strip("/"):
         directory, _, name = path.rpartition("/")
         return DirectoryObjectStore(directory), name
@@ -102,3 +102,33 @@ def store_from_url(url: str) -> tuple[ObjectStore, str]:
     raise InvalidArgumentError(
         "use s3://bucket/key, file:///directory/name or memory:name. " f"url={url!r}"
     )
+
+
+def folder_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[ObjectStore, str]:
+    """Store and prefix of keys of all that lies below a URL, which may name a bucket or a directory.
+
+    The prefix is empty or ends with a slash.
+
+    Raises:
+        InvalidArgumentError: another kind of URL.
+    """
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.scheme == "s3" and parts.netloc:
+        prefix = path.strip("/")
+        return _bucket(parts.netloc, access), f"{prefix}/" if prefix else ""
+    if parts.scheme == "file" and not parts.netloc and path.strip("/"):
+        return DirectoryObjectStore(path), ""
+    if parts.scheme == "memory" and not parts.netloc:
+        prefix = path.strip("/")
+        return _memory, f"{prefix}/" if prefix else ""
+    raise InvalidArgumentError(
+        "use s3://bucket, s3://bucket/prefix, file:///directory or memory:. " f"url={url!r}"
+    )
+
+
+def _bucket(name: str, access: Access) -> ObjectStore:
+    from sqlite_s3vfs.store.s3 import S3ObjectStore  # boto3 is slow to import
+    from sqlite_s3vfs.store.s3bucket import bucket_from_environment
+
+    return S3ObjectStore(bucket_from_environment(name, access))

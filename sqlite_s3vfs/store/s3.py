@@ -288,28 +288,6 @@ class S3ObjectStore:
         self._sent.extra = self.extra_requests + requests
 
 
-def bucket_from_environment(name: str) -> Bucket:
-    """The bucket ``name``, with credentials, region and endpoint from where the AWS tools take them.
-
-    No request is made. Bodies are not hashed for the signature: over TLS the SDK does not do so
-    either, over plain HTTP it triples the processor time of a put of 4 MiB. A CRC-32 goes with each.
-
-    Raises:
-        InvalidArgumentError: the environment or the profile is contradictory or incomplete.
-    """
-    import boto3  # here: stores that are handed a bucket, and those without S3, start faster
-    from botocore.config import Config
-
-    config = Config(max_pool_connections=32, s3={"payload_signing_enabled": False})
-    try:
-        return boto3.session.Session().resource("s3", config=config).Bucket(name)
-    except (sdk.BotoCoreError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"boto3 cannot make a client of the environment: check the AWS_… variables and the "
-            f"profile. bucket={name!r} error={type(error).__name__}"
-        ) from error
-
-
 def _translated(
     operation: str, asked: Mapping[str, Any], error: Exception, *, endpoint: str
 ) -> S3VFSError:

@@ -30,11 +30,16 @@ def serialize_iter(
     Raises:
         CorruptError, StoreUnavailableError, …: while iterating, where reading fails.
     """
-    snapshot = database.snapshot()
-    if not snapshot.size:
-        return
-    done = 0
-    for blocks, contents in _parts(snapshot):
+    yield from serialize_snapshot(database.snapshot(), on_progress=on_progress)
+
+
+def serialize_snapshot(
+    snapshot: Snapshot, *, start: int = 0, on_progress: OnProgress = no_progress
+) -> Iterator[bytes]:
+    """A version's bytes from ``start`` on, a multiple of its block size; as ``serialize_iter``."""
+    assert start % snapshot.block_size == 0, "a transfer begins at a block"
+    done = start
+    for blocks, contents in _parts(snapshot, start // snapshot.block_size):
         offset = blocks.start * snapshot.block_size
         size = min(len(blocks) * snapshot.block_size, snapshot.size - offset)
         chunk = snapshot.assemble(offset, size, contents)
@@ -78,11 +83,11 @@ def serialize_fileobj(
     return SerializedFile(serialize_iter(database, on_progress=on_progress))
 
 
-def _parts(snapshot: Snapshot) -> Iterator[tuple[range, _Contents]]:
+def _parts(snapshot: Snapshot, first: int) -> Iterator[tuple[range, _Contents]]:
     """Blocks and their contents, part by part in order, with ``PARTS_AHEAD`` parts under way."""
     started: deque[tuple[range, list[Future[dict[int, bytes]]]]] = deque()
     try:
-        for blocks in _part_ranges(snapshot):
+        for blocks in _part_ranges(snapshot, first):
             started.append((blocks, snapshot.start_fetch(blocks)))
             if len(started) >= PARTS_AHEAD:
                 yield _finished(*started.popleft())
@@ -95,13 +100,20 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[range, _Contents]]:
                 future.cancel()
 
 
-def _part_ranges(snapshot: Snapshot) -> Iterator[range]:
-    """Block 0 goes alone: an import writes it last and apart, and the others in parts of this size."""
+def _part_ranges(snapshot: Snapshot, first: int) -> Iterator[range]:
+    """The blocks from ``first`` on. Block 0 goes alone: an import writes it last and apart.
+
+    The others go in parts that begin where an import's do.
+    """
     count = snapshot.block_count
     step = max(1, PART_SIZE // snapshot.block_size)
-    yield range(min(1, count))
-    for first in range(1, count, step):
-        yield range(first, min(first + step, count))
+    if first == 0 and count:
+        yield range(1)
+    start = max(1, first)
+    while start < count:
+        stop = min(start + step - (start - 1) % step, count)
+        yield range(start, stop)
+        start = stop
 
 
 def _finished(blocks: range, futures: list[Future[dict[int, bytes]]]) -> tuple[range, _Contents]:

@@ -17,7 +17,8 @@ from botocore.config import Config
 import sqlite_s3vfs
 from sqlite_s3vfs.errors import AccessDeniedError, InvalidArgumentError, NotFoundError
 from sqlite_s3vfs.store.port import Fetched
-from sqlite_s3vfs.store.s3 import S3ObjectStore, bucket_from_environment
+from sqlite_s3vfs.store.s3 import S3ObjectStore
+from sqlite_s3vfs.store.s3bucket import bucket_from_environment
 from sqlite_s3vfs.testing.store_suite import ObjectStoreSuite
 
 
@@ -292,7 +293,8 @@ def test_parent_and_child_both_go_on_after_a_fork(environment, minio_bucket, pre
     """The child drops the sockets that it shares with the parent before it uses the store."""
     script = """
 import os, sys
-from sqlite_s3vfs.store.s3 import S3ObjectStore, bucket_from_environment
+from sqlite_s3vfs.store.s3 import S3ObjectStore
+from sqlite_s3vfs.store.s3bucket import bucket_from_environment
 bucket, prefix = sys.argv[1:]
 store = S3ObjectStore(bucket_from_environment(bucket))
 store.put(prefix + "key", b"body")

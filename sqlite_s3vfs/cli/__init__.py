@@ -1,0 +1,14 @@
+"""The commands of ``sqlite-s3vfs``, on top of everything else; click is needed for them.
+
+    app          the program: its commands, and how an error becomes an exit code
+    exits        the exit codes
+    options      what all commands take, and questions before something is destroyed
+    places       from a URL to a store, a database, a connection
+    output       what is printed, for people and for programs
+    listing, facts, objects     ls, info, show
+    sql          shell, query
+    files        import, export
+    doctor       what works with a bucket, and what is missing
+
+A module of a command is imported when the command is used: the program starts faster.
+"""

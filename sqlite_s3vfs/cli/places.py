@@ -1,0 +1,72 @@
+"""From a URL and the options to a store, a database, a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from urllib.parse import quote
+
+import apsw
+
+from sqlite_s3vfs.cli.options import Asked
+from sqlite_s3vfs.database import Version
+from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
+from sqlite_s3vfs.wiring import Database, Engine, folder_from_url, open_database, store_from_url
+
+
+@contextmanager
+def opened_engine(asked: Asked, url: str) -> Iterator[tuple[Engine, str]]:
+    """The engine over the store of a URL that names a bucket, a directory or a part of it."""
+    store, prefix = folder_from_url(url, asked.access)
+    with closing(Engine(store)) as engine:
+        yield engine, prefix
+
+
+@contextmanager
+def opened_database(asked: Asked, url: str) -> Iterator[Database]:
+    """The database at ``url``, existing or not. 0 requests.
+
+    Raises:
+        InvalidArgumentError: the URL cannot name a database.
+    """
+    _check_plain(url)
+    store, prefix = store_from_url(url, asked.access)
+    with closing(Engine(store)) as engine, closing(open_database(engine, prefix)) as database:
+        yield database
+
+
+def existing(database: Database, url: str) -> Version:
+    """The newest version of a database that has to exist. 1 GET; without a manifest 1 LIST more.
+
+    Raises:
+        NotFoundError: it does not.
+    """
+    version = database.version()
+    if version.snapshot.version == 0:
+        raise NotFoundError(f"there is no such database: `ls` shows those there are. url={url!r}")
+    return version
+
+
+@contextmanager
+def opened_connection(asked: Asked, url: str, *, mode: str) -> Iterator[apsw.Connection]:
+    """A connection to the database at ``url``; ``mode`` as in SQLite's URIs (ro, rw, rwc)."""
+    _check_plain(url)
+    store, prefix = store_from_url(url, asked.access)
+    vfs = S3VFS(store)
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    try:
+        with closing(
+            apsw.Connection(f"file:{quote(prefix)}?vfs={vfs.name}&mode={mode}", flags=flags)
+        ) as connection:
+            yield connection
+    finally:
+        vfs.close()
+
+
+def _check_plain(url: str) -> None:
+    if "?" in url:
+        raise InvalidArgumentError(
+            "the command line names databases without parameters; a '?' in a name is written %3F. "
+            f"url={url!r}"
+        )
