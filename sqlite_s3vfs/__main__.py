@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
-from importlib.metadata import version
 from importlib.util import find_spec
 
-import apsw
-
-from sqlite_s3vfs import __version__
+from sqlite_s3vfs.cli.versions import versions
 
 _BEGINNING = """
 to begin with:
@@ -64,14 +60,6 @@ def without_commands(arguments: list[str] | None = None) -> int:
         file=sys.stderr,
     )
     return 2
-
-
-def versions() -> str:
-    """What a report of a mistake has to name."""
-    return (
-        f"sqlite-s3vfs {__version__} (SQLite {apsw.sqlite_lib_version()}, APSW {apsw.apsw_version()}, "
-        f"boto3 {version('boto3')}, Python {platform.python_version()})"
-    )
 
 
 if __name__ == "__main__":

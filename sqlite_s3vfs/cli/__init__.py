@@ -4,6 +4,7 @@
     exits        the exit codes
     options      what all commands take, and questions before something is destroyed
     places       from a URL to a store, a database, a connection
+    versions     what --version prints; needs no click
     output       what is printed, for people and for programs
     listing, facts, objects     ls, info, show
     sql          shell, query

@@ -64,7 +64,7 @@ class ReaderGoneError(Exception):
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from sqlite_s3vfs.__main__ import versions
+        from sqlite_s3vfs.cli.versions import versions
 
         click.echo(versions())
         context.exit()
