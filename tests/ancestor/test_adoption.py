@@ -102,7 +102,7 @@ def prove_conditions(vfs: S3VFS, prefix: str) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("block_size", BLOCK_SIZES)
+@pytest.mark.parametrize("block_size", [4095, pytest.param(4096, marks=pytest.mark.long), 65536])
 def test_reading_writes_nothing_and_the_first_commit_upgrades_in_place_at_small_cost(
     ancestor: Ancestor,
     minio_bucket: Bucket,
