@@ -53,7 +53,7 @@ def test_a_database_grows_over_the_lock_page_and_shrinks_and_grows_again(
         twins.insert(INSERT, rows(noise, 100))
     twins.check(tables=("t",))
 
-    twins.execute("UPDATE t SET body = body || 'x' WHERE id % 3 = 0")
+    twins.execute("UPDATE t SET body = CAST(body || 'x' AS BLOB) WHERE id % 3 = 0")
     twins.execute("BEGIN; DELETE FROM t WHERE id % 2 = 0; SAVEPOINT a; DELETE FROM zeros WHERE id = 3")
     twins.execute("ROLLBACK TO a; COMMIT")
     twins.execute("DELETE FROM zeros WHERE id < 3; PRAGMA incremental_vacuum")
