@@ -9,7 +9,8 @@
     listing, facts, objects     ls, info, show
     sql          shell, query
     files        import, export
-    doctor       what works with a bucket, and what is missing
+    doctor, examination         what works with a bucket, and what is missing
+    policies     the IAM policies of each role
 
 A module of a command is imported when the command is used: the program starts faster.
 """

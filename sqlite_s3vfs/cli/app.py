@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "query": "sql",
     "import": "files",
     "export": "files",
+    "doctor": "doctor",
     "completion": "completion",
 }
 """Each command and the module that has it, in the order of the help."""

@@ -1,0 +1,105 @@
+"""docs/iam.md: its policies are those that the program prints, and they suffice."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import ROOT, Command, minio_variables
+from cli.test_doctor import as_role as as_role
+from sqlite_s3vfs.cli.policies import ROLES, policy, upgrade_statement
+from sqlite_s3vfs.ids import RandomIds
+
+PAGE = (ROOT / "docs" / "iam.md").read_text()
+NAMES = ("my-bucket", "my/path/cool.sqlite")
+
+
+def documented(title: str) -> list[dict[str, object]]:
+    """The JSON of a section."""
+    (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_policies_are_those_that_the_program_prints(cli: Command, role: str):
+    (found,) = documented(role.capitalize())
+
+    assert found == policy(role, *NAMES)
+    assert cli("doctor", "--policy", "--role", role, "s3://my-bucket/my/path/cool.sqlite").json == found
+
+
+def test_the_statements_beside_them():
+    assert documented("Besides")[0] == upgrade_statement(*NAMES)
+
+
+@pytest.fixture
+def acting(as_role: Callable[..., str], minio_bucket) -> Callable[..., str]:
+    """Takes a documented role for a database; returns its URL."""
+
+    def act(role: str, prefix: str, *more: dict[str, object]) -> str:
+        (found,) = documented(role.capitalize())
+        text = json.dumps([*found["Statement"], *more])          # type: ignore[misc]
+        text = text.replace("my-bucket", minio_bucket.name).replace("my/path/cool.sqlite", prefix)
+        return f"{as_role(*json.loads(text))}/{prefix}"
+
+    return act
+
+
+@contextmanager
+def as_owner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_SESSION_TOKEN", raising=False)
+        for name, value in minio_variables().items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"{RandomIds().new_id().hex()}/cool.sqlite"
+
+
+def test_a_writer_makes_changes_and_reads_a_database_and_no_other(
+    cli: Command, acting, prefix: str, plain_file: Path, tmp_path: Path
+):
+    url = acting("writer", prefix)
+    other = url.replace("cool", "other")
+
+    assert cli("doctor", url).code == 0
+    assert cli("import", url, plain_file).code == 0
+    assert cli("query", "--write", url, "UPDATE book SET title = 'new' WHERE id = 7").code == 0
+    assert cli("import", "--yes", url, plain_file).code == 0
+    assert cli("export", url, tmp_path / "out").code == 0
+    assert cli("import", other, plain_file).code == 4
+    assert cli("query", other, "SELECT 1").code == 4
+
+
+def test_a_reader_reads_all_and_writes_nothing(
+    cli: Command, acting, prefix: str, plain_file: Path, tmp_path: Path, minio_bucket, monkeypatch
+):
+    with as_owner(monkeypatch):
+        assert cli("import", f"s3://{minio_bucket.name}/{prefix}", plain_file).code == 0
+    url = acting("reader", prefix)
+
+    assert cli("doctor", "--role", "reader", url).code == 0
+    assert cli("doctor", "--role", "writer", url).code == 1
+    assert cli("query", "--json", url, "SELECT count(*) AS n FROM book").json == [{"n": 500}]
+    assert cli("info", "--objects", url).code == 0
+    assert cli("show", url).code == 0
+    assert cli("export", url, tmp_path / "out").code == 0
+    assert (tmp_path / "out").read_bytes() == plain_file.read_bytes()
+    for ended in (
+        cli("query", "--write", url, "DELETE FROM book"), cli("import", "--yes", url, plain_file)
+    ):
+        assert ended.code == 4
+        assert "s3:PutObject" in ended.err
+
+
+def test_a_reader_is_told_that_a_database_is_missing(cli: Command, acting, prefix: str):
+    """Which S3 says only to those who may list."""
+    assert cli("info", acting("reader", prefix)).code == 3
