@@ -24,6 +24,7 @@ from sqlite_s3vfs.transaction import Transaction
 from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, Ready, Work
 from sqlite_s3vfs.transaction.folding import Folding
 from sqlite_s3vfs.transaction.locks import try_lock, unlock
+from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
 from sqlite_s3vfs.uploads import Uploads
 
 __all__ = ["Database", "Snapshot", "Transaction", "Version"]
@@ -84,7 +85,7 @@ class Database:
             ConflictError: ``base`` is known not to be the newest version any more.
             ReadOnlyError: a newer release wrote to the database; this one can only read it.
         """
-        transaction = Transaction(self, base)
+        transaction = Transaction(self, base, self.engine.settings.transaction_bytes)
         if not try_lock(self._lock_name, transaction):
             raise WriteLockHeldError(
                 f"another connection of this process is writing: wait. prefix={self.prefix!r}"
@@ -101,8 +102,17 @@ class Database:
         self._newest.refreshed()
         self._newest.origin_of(base)
 
+    def spilling(self, base: Snapshot) -> Spilling:
+        """Where a transaction on ``base`` puts what is too much for its memory. 0 requests, or a probe.
+
+        Raises:
+            UnsafeStoreError, ReadOnlyError: the database may not be written.
+        """
+        self.committer.check_writable(base.manifest)
+        return Spilling(self.engine, self.keys, base)
+
     def publish(self, base: Snapshot, changes: Changes, read: ReadBytes,
-                on_published: Callable[[Snapshot], None]) -> None:
+                on_published: Callable[[Snapshot], None], *, early: EarlyBlocks | None = None) -> None:
         """Commit the changes of a transaction on ``base``; see ``Transaction.commit``."""
         origin = self._newest.origin_of(base)
 
@@ -111,7 +121,7 @@ class Database:
             on_published(snapshot)
 
         with self._folding.lend(origin.manifest) as fold:
-            work = Work(origin, base, changes, read, fold, self._cleared)
+            work = Work(origin, base, changes, read, fold, self._cleared, early)
             ready = self.committer.prepare(work)
             run_uninterrupted(partial(self._publish, ready, accepted))
 

@@ -27,6 +27,8 @@ class Settings:
     """Bytes that one stored segment aims at, up to 64 MiB: the unit of bulk writes."""
     cache_bytes: int = 64 << 20
     """Memory for blocks read from the store, shared by all connections of the VFS."""
+    transaction_bytes: int = 64 << 20
+    """Memory for what one transaction has written; what is more is uploaded before its commit."""
     pool_size: int = 16
     """Requests under way at once; the boto3 client's ``max_pool_connections`` bounds it too."""
     retention_seconds: int = 3600
@@ -44,6 +46,7 @@ class Settings:
         _check_range("block_size", self.block_size, BLOCK_SIZE_MIN, BLOCK_SIZE_MAX)
         _check_range("segment_size", self.segment_size, 64 << 10, SEGMENT_SIZE_MAX)
         _check_range("cache_bytes", self.cache_bytes, 0, 1 << 50)
+        _check_range("transaction_bytes", self.transaction_bytes, 4 << 10, 1 << 50)
         _check_range("pool_size", self.pool_size, 1, 1024)
         _check_range("retention_seconds", self.retention_seconds, RETENTION_SECONDS_MIN, 1 << 40)
         if len(self.writer.encode(errors="replace")) > WRITER_SIZE_MAX or not self.writer.isprintable():

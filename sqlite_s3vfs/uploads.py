@@ -76,6 +76,11 @@ class Uploads:
         """That manifest is settled to have been refused."""
         self._sent -= 1
 
+    @property
+    def may_be_named(self) -> bool:
+        """Whether a manifest that names these objects was put, and not settled to have been refused."""
+        return self._sent > 0
+
     def abandon(self) -> None:
         """Remove what was uploaded, unless a manifest may refer to it.
 

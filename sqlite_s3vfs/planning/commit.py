@@ -6,7 +6,7 @@ entries; a manifest of 128 KiB still costs one small upload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
@@ -31,13 +31,15 @@ class Changes:
     """What a transaction did: the new size, and whole pages by number (from 1).
 
     Bytes of the base from ``base_limit`` on were cut off on the way: where ``pages`` does not hold
-    them they are zeros, even if the file grew again (invariant I3).
+    them they are zeros, even if the file grew again (invariant I3). ``spilled`` are the blocks that
+    are stored already, with all that is in them.
     """
 
     page_size: int
     size: int
     pages: Mapping[int, bytes]
     base_limit: int
+    spilled: Set[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,14 @@ def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
     if entries is not None:
         return CommitPlan(entries, (), drops=shrinks)
     if base is not None and base.page_size != changes.page_size:
-        every = tuple(range(unit_count(changes.size, block_size)))
+        count = unit_count(changes.size, block_size)
+        every = tuple(block for block in range(count) if block not in changes.spilled)
         return CommitPlan((), every, drops=True, pages=frozenset(changes.pages))
     pages = set(changes.pages) | _regrown(base, changes)
-    if base is not None and len(changes.pages) <= _TRY_PAGES_MAX:
+    if base is not None and len(changes.pages) <= _TRY_PAGES_MAX and not changes.spilled:
         pages.update(entry.page for entry in base.tail)       # the tail is full: empty it as well
     blocks = _blocks_of(pages, changes.page_size, block_size, changes.size)
+    blocks = tuple(block for block in blocks if block not in changes.spilled)
     return CommitPlan((), blocks, drops=base is not None, pages=frozenset(pages))
 
 
@@ -80,7 +84,7 @@ def _tail_entries(base: Manifest | None, changes: Changes, block_size: int,
     """The entries, where they fit the limits."""
     if base is not None and base.size and base.page_size != changes.page_size:
         return None
-    if len(changes.pages) > _TRY_PAGES_MAX or _regrown(base, changes):
+    if len(changes.pages) > _TRY_PAGES_MAX or changes.spilled or _regrown(base, changes):
         return None
     version = base.version + 1 if base else 1
     room = TAIL_HARD_MAX - sum(entry.cost for entry in base.tail) if base else TAIL_HARD_MAX

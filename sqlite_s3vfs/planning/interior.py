@@ -14,12 +14,18 @@ import zstandard
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.envelope import decompress
 from sqlite_s3vfs.format.manifest import InteriorPage
-from sqlite_s3vfs.format.sqlite_header import TABLE_INTERIOR, is_interior_page, page_type
+from sqlite_s3vfs.format.sqlite_header import (
+    INDEX_INTERIOR,
+    TABLE_INTERIOR,
+    is_interior_page,
+    page_type,
+)
 
 INTERIOR_MAX = 32 << 10
 """Bytes of compressed copies in one manifest."""
 
 _LEVEL = 3
+_INTERIOR_TYPES = (TABLE_INTERIOR, INDEX_INTERIOR)
 
 
 def gather_interior(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
@@ -33,6 +39,21 @@ def gather_interior(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
         for page, content in sorted(pages.items())
         if page == 1 or is_interior_page(content, page)
     )
+
+
+def interior_of_blocks(
+    contents: Mapping[int, bytes], block_size: int, page_size: int
+) -> tuple[InteriorPage, ...]:
+    """The interior pages (and page 1) that lie in one of these blocks altogether, compressed."""
+    pages = {}
+    for block, content in contents.items() if page_size else ():
+        offset = block * block_size
+        start = -offset % page_size
+        for position in range(start, len(content) - page_size + 1, page_size):
+            number = (offset + position) // page_size + 1
+            if number == 1 or content[position] in _INTERIOR_TYPES:
+                pages[number] = bytes(content[position : position + page_size])
+    return gather_interior(pages)
 
 
 def carried_interior(

@@ -6,21 +6,40 @@ in part is first filled from the base.
 
 A shrink hides what lies beyond it for good: when the file grows again, bytes that are not written
 again are zeros, whatever the base holds there (invariant I3).
+
+Where a transaction is larger than memory, whole blocks leave the overlay for the store (``Spilled``).
+From the top: units over spilled blocks over the visible base over zeros.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Protocol
 
-from sqlite_s3vfs.format.geometry import block_spans
+from sqlite_s3vfs.format.geometry import block_spans, overlapping, unit_count
 
 ReadBase = Callable[[int, int], bytes | memoryview]
+
+
+class Spilled(Protocol):
+    """Blocks that have left the overlay, each as it was then."""
+
+    @property
+    def block_size(self) -> int: ...
+
+    def __contains__(self, block: object) -> bool: ...
+
+    def read(self, block: int, start: int, stop: int) -> bytes:
+        """Bytes of such a block; zeros behind its end."""
+
+    def cut(self, size: int) -> None:
+        """The file ends at ``size`` now: forget what lies behind it."""
 
 
 class Overlay:
     """Written units by index (from 0), and the size of the file that they make."""
 
-    __slots__ = ("_base_limit", "_read_base", "_units", "changed", "size", "unit_size")
+    __slots__ = ("_base_limit", "_read_base", "_units", "changed", "size", "spilled", "unit_size")
 
     def __init__(self, unit_size: int, size: int, read_base: ReadBase) -> None:
         self.unit_size = unit_size
@@ -29,6 +48,12 @@ class Overlay:
         self._units: dict[int, bytes] = {}
         self._read_base = read_base
         self._base_limit = size
+        self.spilled: Spilled | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the written units take."""
+        return len(self._units) * self.unit_size
 
     @property
     def base_limit(self) -> int:
@@ -36,7 +61,7 @@ class Overlay:
         return self._base_limit
 
     def units(self) -> Iterator[tuple[int, bytes]]:
-        """The written units that lie in the file."""
+        """The written units that lie in the file, last written last."""
         limit = self.size
         return (
             (index, unit) for index, unit in self._units.items() if index * self.unit_size < limit
@@ -52,7 +77,7 @@ class Overlay:
         if not self._units and len(data) != self.unit_size and _is_page_size(len(data)):
             self.unit_size = len(data)
         if len(data) == self.unit_size and not offset % self.unit_size:
-            self._units[offset // self.unit_size] = data
+            self._put(offset // self.unit_size, data)
         else:
             self._write_parts(offset, data)
         self.size = max(self.size, offset + len(data))
@@ -63,7 +88,27 @@ class Overlay:
         if size < self.size:
             self._base_limit = min(self._base_limit, size)
             self._cut_units(size)
+            if self.spilled is not None:
+                self.spilled.cut(size)
         self.size = size
+
+    def release(self, blocks: Iterable[int], spilled: Set[int], block_size: int) -> None:
+        """Forget the units of ``blocks``, which have been spilled as they are now.
+
+        A unit that reaches into a block of the file that is not in ``spilled`` as well is kept.
+        """
+        count, unit_size = unit_count(self.size, block_size), self.unit_size
+        for block in blocks:
+            for index in overlapping(block, block_size, unit_size):
+                if all(
+                    other in spilled or other >= count
+                    for other in overlapping(index, unit_size, block_size)
+                ):
+                    self._units.pop(index, None)
+
+    def _put(self, index: int, unit: bytes) -> None:
+        self._units.pop(index, None)            # to the end: units are in the order of their writes
+        self._units[index] = unit
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the file; fewer only at its end."""
@@ -91,9 +136,21 @@ class Overlay:
                 if old is None:
                     old = self._from_base(index * self.unit_size, self.unit_size)
                 part = old[:start] + part + old[stop:]
-            self._units[index] = part
+            self._put(index, part)
 
     def _from_base(self, offset: int, size: int) -> bytes:
+        spilled = self.spilled
+        if spilled is None:
+            return self._visible(offset, size)
+        parts = []
+        for block, start, stop in block_spans(offset, size, spilled.block_size):
+            if block in spilled:
+                parts.append(spilled.read(block, start, stop))
+            else:
+                parts.append(self._visible(block * spilled.block_size + start, stop - start))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _visible(self, offset: int, size: int) -> bytes:
         visible = max(0, min(size, self._base_limit - offset))
         found = bytes(self._read_base(offset, visible)) if visible else b""
         return found.ljust(size, b"\x00")

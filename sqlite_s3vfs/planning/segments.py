@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlite_s3vfs.format.blockmap import PIECE_SPAN, Locator, SegmentSource
@@ -46,6 +46,15 @@ class SegmentBuilder:
         segment = Segment(self._name, data, tuple(placed))
         self._name, self._frames, self._size = self._new_name(), [], 0
         return segment
+
+
+def encode_blocks(
+    database_id: bytes, name: ObjectName, contents: Mapping[int, bytes | memoryview]
+) -> Segment:
+    """One segment of all these blocks, which ascend."""
+    frames = [encode_frame(name.random, block, content) for block, content in contents.items()]
+    data, placed = encode_segment(database_id, name, frames)
+    return Segment(name, data, tuple(placed))
 
 
 def locators_of(segments: Iterable[Segment], first: int) -> dict[int, Locator]:

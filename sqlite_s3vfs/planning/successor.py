@@ -13,6 +13,7 @@ from sqlite_s3vfs.format.blockmap import (
     NODE_SPAN,
     PIECE_SPAN,
     BlockMap,
+    DeadBlocks,
     Locator,
     SegmentSource,
     cut_refs,
@@ -61,6 +62,7 @@ class Prepared:
     ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
     copies of such. ``pages_written`` counts what the transaction itself wrote.
     ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
+    ``born_dead`` counts blocks of this commit's own segments that were written over before it.
     ``anew`` says that nothing of the base's content is carried on (a whole database was written, or the
     version ``restored`` is brought back: then the map is that one's, and ``replaced`` are its locators).
     """
@@ -81,6 +83,7 @@ class Prepared:
     history: ObjectName | None = None
     anew: bool = False
     restored: Manifest | None = None
+    born_dead: Mapping[ObjectName, DeadBlocks] = field(default_factory=dict)
     condemned: Condemned | None = None
     cleared: bytes = b""
     conditions_proven: bytes = b""
@@ -262,7 +265,7 @@ def dead_blocks(base: Manifest, prepared: Prepared) -> Liveness:
         return Liveness(liveness.dead, (*content_died(base.version).died, *liveness.died))
     if prepared.anew:
         return content_died(base.version)
-    liveness = after_replacing(base.dead, prepared.replaced, version)
+    liveness = after_replacing({**base.dead, **prepared.born_dead}, prepared.replaced, version)
     if prepared.adoption:
         adoption = prepared.adoption
         liveness = after_adopting(liveness, adoption.fold, adoption.blocks, version)

@@ -115,7 +115,7 @@ class DirectoryObjectStore:
         return Fetched(body=body, etag=head.etag, last_modified=head.last_modified, date=date)
 
     def put(
-        self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         check_key(key)

@@ -75,7 +75,7 @@ class MemoryObjectStore:
         return Fetched(body=body, etag=found.etag, last_modified=found.last_modified, date=date)
 
     def put(
-        self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         check_key(key)

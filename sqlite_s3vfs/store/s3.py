@@ -147,7 +147,7 @@ class S3ObjectStore:
         ) from failure
 
     def put(
-        self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         check_key(key)

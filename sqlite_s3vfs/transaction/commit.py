@@ -48,6 +48,7 @@ from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes, block_contents
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.store.probe import probe_conditions
+from sqlite_s3vfs.transaction.spilling import EarlyBlocks
 from sqlite_s3vfs.uploads import Uploads, check_born
 
 _REBASES_MAX = 100
@@ -61,7 +62,7 @@ class Work:
     """What is to be committed: on which origin, which pages, and how to read the new content.
 
     ``fold`` waits to be adopted, with its uploads. ``cleared`` is a condemned batch that this process
-    has seen deleted.
+    has seen deleted. ``early`` are the blocks that are stored already (``changes.spilled``).
     """
 
     origin: Origin
@@ -70,6 +71,7 @@ class Work:
     read: ReadBytes
     fold: tuple[Fold, Uploads] | None = None
     cleared: bytes = b""
+    early: EarlyBlocks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,10 @@ class Committer:
                 replace(work, origin=origin), skeleton, uploads
             ),
         )
-        adopts = work.fold is not None and ready.prepared.adoption is not None
-        return replace(ready, ahead=(work.fold[1],)) if work.fold and adopts else ready
+        ahead = [work.early.uploads] if work.early else []
+        if work.fold and ready.prepared.adoption is not None:
+            ahead.append(work.fold[1])
+        return replace(ready, ahead=tuple(ahead))
 
     def prepare_content(
         self,
@@ -137,7 +141,7 @@ class Committer:
         cleared: bytes,
         fill: Callable[[Origin, Prepared, Uploads], Prepared],
     ) -> Ready:
-        mark = self.check_writable(origin)
+        mark = self.check_writable(origin.manifest)
         uploads = Uploads(self._engine)
         try:
             origin, condemned = settled_in_segments(self._engine, self._keys, origin, uploads)
@@ -197,21 +201,21 @@ class Committer:
                 uploads.note_refused()
             raise
 
-    def check_writable(self, origin: Origin) -> bytes:
+    def check_writable(self, manifest: Manifest) -> bytes:
         """The mark of this store, once it is known to honour conditions; probes where it is not.
 
         Raises:
             UnsafeStoreError: the store ignores conditions.
             ReadOnlyError: a newer release keeps something there that a commit of this one would lose.
         """
-        check_replaceable(origin.manifest, self._keys.prefix)
+        check_replaceable(manifest, self._keys.prefix)
         engine = self._engine
         mark = hashlib.blake2b(engine.store.identity.encode(), digest_size=16).digest()
-        if engine.settings.locking == "none" or origin.manifest.conditions_proven == mark:
-            return origin.manifest.conditions_proven
+        if engine.settings.locking == "none" or manifest.conditions_proven == mark:
+            return manifest.conditions_proven
         if not engine.conditions_proven:
             name = ObjectName(0, engine.ids.new_id())
-            sealed = partial(seal, ObjectKind.PROBE, origin.manifest.database_id, payload=b"")
+            sealed = partial(seal, ObjectKind.PROBE, manifest.database_id, payload=b"")
             probe_conditions(engine.store, self._keys.probe(name), engine.ids, sealed)
             engine.conditions_proven = True
         return mark
@@ -240,6 +244,8 @@ class Committer:
                 changed_pages=plan.pages,
                 interior=_interior(work, frozenset(plan.blocks)),
             )
+        if work.early:
+            prepared = _with_early(work, work.early, prepared)
         prepared = _with_replaced(work, prepared)
         map_fold = self._fold_map(base, prepared, snapshot, uploads)
         keeps = base.version and (plan.drops or map_fold or work.origin.layout)
@@ -326,8 +332,26 @@ def _adoption(base: Manifest, plan: CommitPlan, work: Work) -> Adoption | None:
         return None
     fold, _ = work.fold
     locators = work.snapshot.locators(block for block in fold.blocks if block < base.block_count)
-    blocks = adoptable(base, locators, fold) - set(plan.blocks)
+    blocks = adoptable(base, locators, fold) - set(plan.blocks) - changes.spilled
     return Adoption(fold, blocks) if blocks else None
+
+
+def _with_early(work: Work, early: EarlyBlocks, prepared: Prepared) -> Prepared:
+    """Add the blocks that were stored before; copies of what lay in them are outdated."""
+    page_size, block_size = work.changes.page_size, work.origin.manifest.block_size
+    outdated = {
+        copy.page
+        for copy in work.origin.manifest.interior
+        if not early.locators.keys().isdisjoint(overlapping(copy.page - 1, page_size, block_size))
+    }
+    return replace(
+        prepared,
+        written={**early.locators, **prepared.written},
+        born_dead=early.dead,
+        changed_pages=prepared.changed_pages | outdated,
+        pages_written=prepared.pages_written + early.pages,
+        interior=(*early.interior, *prepared.interior),
+    )
 
 
 def _with_replaced(work: Work, prepared: Prepared) -> Prepared:

@@ -13,16 +13,24 @@ from sqlite_s3vfs.format.geometry import overlapping
 from sqlite_s3vfs.format.sqlite_header import CHANGE_COUNTER, SQLiteHeader, parse_header
 from sqlite_s3vfs.planning.commit import Changes
 from sqlite_s3vfs.planning.overlay import Overlay
+from sqlite_s3vfs.planning.spill import blocks_to_spill
 from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.reader.contents import block_contents
+from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
 
 _NEW_PAGE_SIZE = 4096
+_SPILLED_AT_ONCE = 4
+"""A full overlay gives up this part of its bytes: choosing blocks costs time, and so do hot ones."""
 
 
 class Publisher(Protocol):
     """What a transaction needs of its database."""
 
+    def spilling(self, base: Snapshot) -> Spilling:
+        """Where a transaction on ``base`` puts what is too much for its memory."""
+
     def publish(self, base: Snapshot, changes: Changes, read: Callable[[int, int], bytes],
-                on_published: Callable[[Snapshot], None]) -> None:
+                on_published: Callable[[Snapshot], None], *, early: EarlyBlocks | None = None) -> None:
         """Commit ``changes``; ``on_published`` is called with the new snapshot as soon as it is in."""
 
     def check_newest(self, base: Snapshot) -> None:
@@ -33,14 +41,16 @@ class Publisher(Protocol):
 
 
 class Transaction:
-    """Changes on top of ``base``."""
+    """Changes on top of ``base``, of which about ``memory_max`` bytes are kept in memory."""
 
-    def __init__(self, publisher: Publisher, base: Snapshot) -> None:
+    def __init__(self, publisher: Publisher, base: Snapshot, memory_max: int) -> None:
         self.base = base
         self.committed: Snapshot | None = None
         """The new snapshot once the commit is published, even if an interrupt was raised after it."""
         self._publisher = publisher
         self._overlay = Overlay(base.page_size or _NEW_PAGE_SIZE, base.size, base.read)
+        self._memory_max = memory_max
+        self._spilling: Spilling | None = None
 
     @property
     def size(self) -> int:
@@ -57,8 +67,15 @@ class Transaction:
         return self._overlay.read(offset, size)
 
     def write(self, offset: int, data: bytes) -> None:
-        """Put ``data`` at ``offset``. Nobody else sees it. 0 requests for a whole page."""
+        """Put ``data`` at ``offset``. Nobody else sees it. 0 requests for a whole page, mostly.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError, UnsafeStoreError, CorruptError: the transaction
+                has outgrown its memory, and could not be uploaded in part. It has to be given up.
+        """
         self._overlay.write(offset, data)
+        if self._overlay.held_bytes > self._memory_max:
+            self._spill(self._memory_max // _SPILLED_AT_ONCE)
 
     def truncate(self, size: int) -> None:
         """Set the size of the file."""
@@ -70,10 +87,11 @@ class Transaction:
         When SQLite asks to sync, that tells a commit from the rollback of a transaction that had
         already written pages; "something differs from the base" would not.
         """
-        page_1 = self._overlay.unit(0)
-        if page_1 is None:
+        spilled = self._spilling is not None and 0 in self._spilling
+        if self._overlay.unit(0) is None and not spilled:
             return False
-        return page_1[CHANGE_COUNTER] != bytes(self.base.read(0, 100))[CHANGE_COUNTER]
+        header = self._overlay.read(0, 100)
+        return header[CHANGE_COUNTER] != bytes(self.base.read(0, 100))[CHANGE_COUNTER]
 
     def header_size(self) -> int:
         """The size that the header of page 1 tells: the final one, before SQLite truncates to it."""
@@ -104,19 +122,68 @@ class Transaction:
             raise ConflictError("the transaction was committed already: begin another one.")
         if size != self._overlay.size:
             self._overlay.truncate(size)
+        page_size, early = self._page_size(), None
+        if self._spilling is not None:
+            self._spill(None)
+            early = self._spilling.finish(page_size)
         changes = Changes(
-            page_size=self._page_size(),
+            page_size=page_size,
             size=size,
             pages={index + 1: unit for index, unit in self._pages()},
             base_limit=self._overlay.base_limit,
+            spilled=self._spilling.blocks if self._spilling else frozenset(),
         )
-        self._publisher.publish(self.base, changes, self._overlay.read, self._set_committed)
+        self._publisher.publish(
+            self.base, changes, self._overlay.read, self._set_committed, early=early
+        )
         assert self.committed is not None, "publish returned"
         return self.committed
 
     def close(self) -> None:
         """Drop what is not committed and release the write lock. Idempotent; never raises."""
-        self._publisher.release(self)
+        spilling, self._spilling = self._spilling, None
+        try:
+            if spilling is not None:
+                spilling.close()
+        finally:
+            self._publisher.release(self)
+
+    def _spill(self, wanted: int | None) -> None:
+        """Upload blocks that free about ``wanted`` bytes of the overlay; None: all that it holds."""
+        overlay, base = self._overlay, self.base
+        if self._spilling is None:
+            self._spilling = overlay.spilled = self._publisher.spilling(base)
+        spilling, block_size = self._spilling, base.block_size
+        held = frozenset(index for index, _ in overlay.units())
+        blocks = blocks_to_spill(
+            (index for index, _ in overlay.units()),
+            unit_size=overlay.unit_size,
+            block_size=block_size,
+            size=overlay.size,
+            wanted=wanted,
+        )
+
+        def needs_old(block: int) -> bool:
+            return not held.issuperset(overlapping(block, block_size, overlay.unit_size))
+
+        page_size, done = self._page_size(), set[int]()
+        for start in range(0, len(blocks), spilling.part_blocks):
+            part = blocks[start : start + spilling.part_blocks]
+            spilling.bring(filter(needs_old, part))
+            contents = dict(
+                block_contents(
+                    base,
+                    part,
+                    size=overlay.size,
+                    read=overlay.read,
+                    needs_old=lambda block: block not in spilling and needs_old(block),
+                )
+            )
+            before = overlay.held_bytes
+            spilling.put(contents, page_size)
+            done.update(part)
+            overlay.release(part, done, block_size)
+            spilling.count_pages((before - overlay.held_bytes) // page_size)
 
     def _set_committed(self, snapshot: Snapshot) -> None:
         self.committed = snapshot

@@ -58,7 +58,7 @@ def deserialize_iter(
         CommitUnknownError: it may have been replaced; after all others it was not.
     """
     base = database.version()
-    database.committer.check_writable(base.origin)
+    database.committer.check_writable(base.origin.manifest)
     uploads = Uploads(database.engine)
     incoming = _Import(database, base.origin.manifest, uploads, on_progress)
     try:

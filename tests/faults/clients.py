@@ -29,7 +29,7 @@ class EngineClient:
     def run(self, kind: Kind, scripts: slice) -> None:
         images = kind.images[:-1]
         for old, new in list(itertools.pairwise(images))[scripts]:
-            self._write(old, new)
+            self._write(old, new, drafts=False)
 
     def fold(self) -> None:
         self._database.fold()
@@ -39,7 +39,7 @@ class EngineClient:
         if kind.how == "deserialize":
             deserialize_iter(self._database, [new[:1000], new[1000:]])
         else:
-            self._write(old, new)
+            self._write(old, new, drafts=kind.drafts)
 
     def sees(self, content: bytes) -> bool:
         return content_of(self._database) == content
@@ -61,7 +61,7 @@ class EngineClient:
     def close(self) -> None:
         self._database.close()
 
-    def _write(self, old: bytes, new: bytes) -> None:
+    def _write(self, old: bytes, new: bytes, *, drafts: bool) -> None:
         if old == new:
             return
         header = parse_header(new[:100])
@@ -69,9 +69,11 @@ class EngineClient:
         size = header.page_size
         transaction = self._database.begin(self._database.snapshot())
         try:
+            for offset in range(0, len(new) if drafts else 0, size):
+                transaction.write(offset, bytes(new[offset : offset + size][::-1]))
             for offset in range(0, len(new), size):
                 page = new[offset : offset + size]
-                if page != old[offset : offset + size]:
+                if drafts or page != old[offset : offset + size]:
                     transaction.write(offset, page)
             transaction.commit(len(new))
         finally:

@@ -44,7 +44,7 @@ class Kind:
 
     Another process makes what comes before, but for the last ``own`` scripts; what the first
     ``ancestor`` scripts make is laid out as sqlite-s3vfs 0.0.x did. ``fold`` moves the tail into blocks
-    before the change, which then adopts them. ``cold`` makes the change by a process that has not even
+    before the change, which then adopts them. ``drafts``: the engine writes each page twice. ``cold`` makes the change by a process that has not even
     read; ``proven`` spares it the probe of the store. The change makes at least ``calls_min`` store
     calls, or the kind is not what it says.
     """
@@ -56,6 +56,7 @@ class Kind:
     settings: Settings = DEFAULTS
     how: How = "transaction"
     fold: bool = False
+    drafts: bool = False
     ancestor: int = 0
     own: int = 0
     cold: bool = False
@@ -102,6 +103,16 @@ UPDATES = tuple(
 )
 ONE_ROW = sql("update account set balance = 0 where id = 7")
 SMALL_SEGMENTS = Settings(block_size=8192, segment_size=64 << 10)
+LITTLE_MEMORY = Settings(block_size=8192, segment_size=64 << 10, transaction_bytes=64 << 10)
+
+
+def rewritten_blobs(count: int, *, seed: int) -> Script:
+    """Rows that go in and are changed again, in one transaction that leaves SQLite's cache early."""
+    begin, *rows, commit = random_blobs("blobs", count, 1000, seed=seed)
+    again = (("update blobs set id = id + 1 where id % 3 = 0", ()),)
+    return (("pragma cache_size = 10", ()), begin, *rows, *again, commit)
+
+
 
 KINDS = (
     Kind("new database", (), SCHEMA, 10, cold=True, proven=False),
@@ -143,6 +154,32 @@ KINDS = (
         SMALL_SEGMENTS,
         fold=True,
     ),
+    Kind(
+        "spilling commit",
+        (SCHEMA, *UPDATES),
+        rewritten_blobs(250, seed=12),
+        9,
+        LITTLE_MEMORY,
+        drafts=True,
+    ),
+    Kind(
+        "spilling commit with blocks that are no multiple of a page",
+        (SCHEMA, *UPDATES),
+        rewritten_blobs(150, seed=13),
+        9,
+        Settings(block_size=10_000, segment_size=64 << 10, transaction_bytes=32 << 10),
+        drafts=True,
+    ),
+    Kind(
+        "spilling commit that adopts a fold",
+        (SCHEMA, random_blobs("blobs", 100, 1000, seed=14), *UPDATES),
+        rewritten_blobs(150, seed=15),
+        6,
+        LITTLE_MEMORY,
+        fold=True,
+    ),
+    Kind("spilling new database", (), (*SCHEMA[:-1], *rewritten_blobs(150, seed=16)[2:]), 10,
+         LITTLE_MEMORY, cold=True, proven=False),
     Kind(
         "shrink",
         (SCHEMA, random_blobs("blobs", 50, 1000, seed=5), sql("delete from blobs where id > 10")),

@@ -36,6 +36,8 @@ CONTENT = "SELECT id, body, length(body) FROM t ORDER BY id"
 class TwoConnectionsAndAFile(RuleBasedStateMachine):
     """``ours[0]`` and ``ours[1]`` against ``model``; ``writer`` is who is in a transaction."""
 
+    transaction_bytes = 64 << 20
+
     @initialize(
         block_size=st.sampled_from(BLOCK_SIZES),
         page_size=st.sampled_from(PAGE_SIZES),
@@ -44,7 +46,12 @@ class TwoConnectionsAndAFile(RuleBasedStateMachine):
     def create(self, block_size: int, page_size: int, auto_vacuum: str) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.store = MemoryObjectStore()
-        self.settings = Settings(block_size=block_size, segment_size=65536, cache_bytes=1 << 20)
+        self.settings = Settings(
+            block_size=block_size,
+            segment_size=65536,
+            cache_bytes=1 << 20,
+            transaction_bytes=self.transaction_bytes,
+        )
         self.ours = [self._connect(), self._connect()]
         self.model = apsw.Connection(str(Path(self.folder.name) / "model.sqlite"))
         self.writer: int | None = None
@@ -185,9 +192,17 @@ class TwoConnectionsAndAFile(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-def _run(examples: int, steps: int) -> None:
+class SpillingConnectionsAndAFile(TwoConnectionsAndAFile):
+    """The same, where a transaction keeps a few pages in memory and uploads the rest early."""
+
+    transaction_bytes = 20_000
+
+
+def _run(
+    examples: int, steps: int, machine: type[RuleBasedStateMachine] = TwoConnectionsAndAFile
+) -> None:
     run_state_machine_as_test(
-        TwoConnectionsAndAFile,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -202,6 +217,19 @@ def _run(examples: int, steps: int) -> None:
 def test_two_connections_and_a_plain_file_never_differ() -> None:
     """Random statements on two connections and on plain SQLite, compared after each."""
     _run(examples=40, steps=30)
+
+
+@pytest.mark.slow
+def test_transactions_that_outgrow_their_memory_never_differ() -> None:
+    """Random statements in transactions that are uploaded in part before they end."""
+    _run(examples=15, steps=25, machine=SpillingConnectionsAndAFile)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_transactions_that_outgrow_their_memory_never_differ_for_long() -> None:
+    """The same for many more examples."""
+    _run(examples=1000, steps=60, machine=SpillingConnectionsAndAFile)
 
 
 @pytest.mark.long
