@@ -27,7 +27,7 @@ class Settings:
     """Bytes that one stored segment aims at, up to 64 MiB: the unit of bulk writes."""
     cache_bytes: int = 64 << 20
     """Memory for blocks read from the store, shared by all connections of the VFS."""
-    transaction_bytes: int = 64 << 20
+    transaction_bytes: int = 32 << 20
     """Memory for what one transaction has written; what is more is uploaded before its commit."""
     pool_size: int = 16
     """Requests under way at once; the boto3 client's ``max_pool_connections`` bounds it too."""

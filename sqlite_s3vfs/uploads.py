@@ -38,7 +38,7 @@ class Uploads:
         self.born_ms = int(engine.store.last_date * 1000)
         """Store time of the last answer before the first upload: when these objects count as born."""
 
-    def create(self, key: str, body: bytes) -> None:
+    def create(self, key: str, body: bytes | bytearray) -> None:
         """Upload here and now, from a thread of the pool. 1 PUT.
 
         Raises:
@@ -47,7 +47,7 @@ class Uploads:
         self._keys.append(key)
         self._create(key, body)
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes | bytearray) -> None:
         """Start an upload; waits while as many are under way as there are threads. 1 PUT.
 
         Raises:
@@ -94,7 +94,7 @@ class Uploads:
         if keys:
             remove_unreferenced(self._engine, keys)
 
-    def _create(self, key: str, body: bytes) -> None:
+    def _create(self, key: str, body: bytes | bytearray) -> None:
         for attempt in range(_ATTEMPTS_MAX):
             try:
                 self._engine.store.put(key, body, if_absent=True)

@@ -32,12 +32,26 @@ _STORED, _ZSTD = 0, 1
 
 
 class Frame(NamedTuple):
-    """One block, ready to be put into a segment: encoded bytes, and the hash of the content."""
+    """One block, ready to be put into a segment: encoded bytes, and the hash of the content.
+
+    A body that is not compressed is the content itself and no copy of it.
+    """
 
     block: int
-    stored: bytes
+    head: bytes
+    body: bytes | memoryview
     content_hash: bytes
     size: int
+
+    @property
+    def length(self) -> int:
+        """Bytes in the segment."""
+        return len(self.head) + len(self.body)
+
+    @property
+    def stored(self) -> bytes:
+        """The bytes in the segment."""
+        return b"".join([self.head, self.body])
 
 
 class Placed(NamedTuple):
@@ -59,11 +73,12 @@ class DirectoryRow(NamedTuple):
 def encode_frame(random: bytes, block: int, content: bytes | memoryview) -> Frame:
     """Compress (where that helps) and checksum one block for the segment with that ``random`` id."""
     compressed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)
-    codec, body = (_ZSTD, compressed) if len(compressed) < len(content) else (_STORED, bytes(content))
+    body: bytes | memoryview
+    codec, body = (_ZSTD, compressed) if len(compressed) < len(content) else (_STORED, content)
     header = _HEADER.pack(_MAGIC, codec, 0, len(content), block, random, len(body))
     checksum = zlib.crc32(body, zlib.crc32(header))
-    stored = header + _CHECKSUM.pack(checksum) + body
-    return Frame(block, stored, content_hash(content), len(content))
+    head = header + _CHECKSUM.pack(checksum)
+    return Frame(block, head, body, content_hash(content), len(content))
 
 
 def decode_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes:
@@ -94,22 +109,26 @@ def content_hash(content: bytes | memoryview) -> bytes:
 
 def encode_segment(
     database_id: bytes, name: ObjectName, frames: Sequence[Frame]
-) -> tuple[bytes, list[Placed]]:
-    """Assemble a segment; where each frame lies comes back beside the bytes."""
+) -> tuple[bytearray, list[Placed]]:
+    """Assemble a segment; where each frame lies comes back beside the bytes.
+
+    A ``bytearray``, because that is what goes out to S3 without being copied.
+    """
     directory = pack(
         {
             "version": name.version,
             "blocks": [
-                [frame.block, len(frame.stored), frame.size, frame.content_hash] for frame in frames
+                [frame.block, frame.length, frame.size, frame.content_hash] for frame in frames
             ],
         }
     )
     head = seal(ObjectKind.SEGMENT, database_id, name.random, directory)
     placed, offset = [], len(head)
     for frame in frames:
-        placed.append(Placed(frame.block, offset, len(frame.stored), frame.size))
-        offset += len(frame.stored)
-    return b"".join([head, *(frame.stored for frame in frames)]), placed
+        placed.append(Placed(frame.block, offset, frame.length, frame.size))
+        offset += frame.length
+    pieces = (piece for frame in frames for piece in (frame.head, frame.body))
+    return bytearray().join([head, *pieces]), placed
 
 
 def decode_directory(data: bytes | memoryview) -> tuple[bytes, ObjectName, list[DirectoryRow]]:

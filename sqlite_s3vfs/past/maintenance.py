@@ -13,7 +13,6 @@ from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, NotFoundError
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.manifests import BaseMovedError, Head
-from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.planning.maintenance import stamped
 
 _ATTEMPTS_MAX = 100
@@ -42,7 +41,7 @@ def maintain(database: Database, change: Change, *, head: Head | None = None) ->
         changed = change(base)
         if changed == base:
             return base
-        mark = database.committer.check_writable(Origin(base, head))
+        mark = database.committer.check_writable(base)
         changed = replace(stamped(changed, head.time_ms), conditions_proven=mark)
         try:
             return database.manifests.maintain(

@@ -14,7 +14,7 @@ class Segment(NamedTuple):
     """A segment ready for upload, and where its blocks lie in it."""
 
     name: ObjectName
-    data: bytes
+    data: bytes | bytearray
     placed: tuple[Placed, ...]
 
 
@@ -35,7 +35,7 @@ class SegmentBuilder:
         """Take one block; a segment where this one filled it."""
         frame = encode_frame(self._name.random, block, content)
         self._frames.append(frame)
-        self._size += len(frame.stored)
+        self._size += frame.length
         return self.finish() if self._size >= self._segment_size else None
 
     def finish(self) -> Segment | None:

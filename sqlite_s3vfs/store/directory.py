@@ -115,7 +115,7 @@ class DirectoryObjectStore:
         return Fetched(body=body, etag=head.etag, last_modified=head.last_modified, date=date)
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         check_key(key)
@@ -292,7 +292,7 @@ def _read_head(file: BinaryIO) -> _Head:
     )
 
 
-def _write(path: Path, etag: str, body: bytes) -> None:
+def _write(path: Path, etag: str, body: bytes | bytearray) -> None:
     with path.open("xb") as file:
         file.write(_MAGIC + etag.strip('"').encode() + b"\n")
         file.write(body)

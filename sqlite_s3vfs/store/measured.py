@@ -82,7 +82,7 @@ class MeasuredStore:
         return answer
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         answer = self._measure(

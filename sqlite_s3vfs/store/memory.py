@@ -75,7 +75,7 @@ class MemoryObjectStore:
         return Fetched(body=body, etag=found.etag, last_modified=found.last_modified, date=date)
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         check_key(key)
@@ -129,7 +129,7 @@ class MemoryObjectStore:
             return [_listed(key, self._objects[key]) for key in keys[:wanted]]
 
 
-def etag_of(body: bytes) -> str:
+def etag_of(body: bytes | bytearray) -> str:
     """The ETag that S3 gives to these bytes: their MD5 in hex, in quotes."""
     return f'"{md5(body, usedforsecurity=False).hexdigest()}"'
 

@@ -124,7 +124,7 @@ class ObstoreReads:
         return self._dated(self._store.get(key, byte_range=byte_range))
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         stored = self._store.put(key, body, if_match=if_match, if_absent=if_absent)

@@ -94,7 +94,7 @@ class ObjectStore(Protocol):
         """
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """Write an object whole; readers see the old one or the new one.
 

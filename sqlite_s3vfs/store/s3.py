@@ -147,14 +147,15 @@ class S3ObjectStore:
         ) from failure
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         """See ``ObjectStore.put``."""
         check_key(key)
         check_put_conditions(if_match=if_match, if_absent=if_absent)
         # A bytearray goes out with its headers. Of bytes the SDK makes a file, and sends the body of
         # a file only when the server has answered "100 Continue": a round trip more.
-        asked: dict[str, Any] = {"Key": key, "Body": bytearray(body), **self._with_puts}
+        sent = body if isinstance(body, bytearray) else bytearray(body)
+        asked: dict[str, Any] = {"Key": key, "Body": sent, **self._with_puts}
         if if_match is not None:
             asked["IfMatch"] = if_match
         if if_absent:

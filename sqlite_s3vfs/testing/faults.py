@@ -294,7 +294,7 @@ class FaultyStore:
         )
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         call = StoreCall("put", (key,), _stated({"if_match": if_match, "if_absent": if_absent or None}))
         return self._pass_on(

@@ -286,7 +286,7 @@ class _ScheduledStore:
         )
 
     def put(
-        self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+        self, key: str, body: bytes | bytearray, *, if_match: str | None = None, if_absent: bool = False
     ) -> Stored:
         condition = "if_absent" if if_absent else f"if_match={if_match}" if if_match else ""
         return self._world.carry_out(

@@ -1,8 +1,8 @@
 """Segments that are uploaded while their blocks still come in: encoded and sent by the pool's threads.
 
-Each is one task, so that compressing and hashing run side by side too. Contents stay in memory until
-their segment is known to be in the store: an outage can be waited out. How many bytes are under way is
-bounded, and with it the memory, whatever the number of threads.
+Each is one task, so that compressing and hashing run side by side too. A segment stays in memory until
+it is known to be in the store: an outage can be waited out. How many bytes are under way is bounded,
+and with it the memory, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage
 from sqlite_s3vfs.format.segment import Placed
 from sqlite_s3vfs.planning.interior import interior_of_blocks
-from sqlite_s3vfs.planning.segments import encode_blocks
+from sqlite_s3vfs.planning.segments import Segment, encode_blocks
 from sqlite_s3vfs.uploads import Uploads
 
-UNDER_WAY_MAX = 32 << 20
-"""Bytes of blocks that are being encoded and uploaded at once; encoded copies come on top."""
+UNDER_WAY_MAX = 24 << 20
+"""Bytes of blocks that are being encoded and uploaded at once."""
 
 
 class Part:
@@ -39,7 +39,9 @@ class Part:
         self.named = False
         """Whether a manifest that refers to the segment was ever about to be put."""
         self.contents: Mapping[int, bytes] | None = contents
-        """None once they are in the store."""
+        """None once they are encoded."""
+        self.segment: Segment | None = None
+        """None before that, and once it is in the store."""
         self._placed: dict[int, Placed] = {}
         self._task: Future[None] | None = None
 
@@ -56,7 +58,7 @@ class Part:
         """Return when it is in the store.
 
         Raises:
-            StoreUnavailableError, AccessDeniedError: the upload failed; the contents are still here.
+            StoreUnavailableError, AccessDeniedError: the upload failed; the segment is still here.
         """
         assert self._task is not None, "it was started"
         self._task.result()
@@ -66,11 +68,20 @@ class Part:
         if self._task is not None and not self._task.cancel():
             wait([self._task])
 
-    def stored(self, placed: tuple[Placed, ...], interior: tuple[InteriorPage, ...]) -> None:
-        """It is in the store: forget the contents."""
-        self._placed = {row.block: row for row in placed}
-        self.interior = interior
-        self.contents = None
+    def encode(self, database_id: bytes, block_size: int) -> Segment:
+        """Turn the contents into the segment, unless an earlier try has done so."""
+        contents, segment = self.contents, self.segment
+        if segment is None:
+            assert contents is not None, "encoded or not"
+            self.interior = interior_of_blocks(contents, block_size, self.page_size)
+            self.segment = segment = encode_blocks(database_id, self.source.name, contents)
+            self._placed = {row.block: row for row in segment.placed}
+            self.contents = None
+        return segment
+
+    def stored(self) -> None:
+        """It is in the store: forget the bytes."""
+        self.segment = None
 
     def locator(self, block: int) -> Locator:
         """Where a block lies, once the segment is stored."""
@@ -137,12 +148,7 @@ class SegmentsAhead:
 
     def _store(self, part: Part) -> None:
         """Encode and upload, from a thread of the pool."""
-        contents = part.contents
-        assert contents is not None, "stored once"
-        name = part.source.name
-        segment = encode_blocks(self._database_id, name, contents)
-        self.uploads.create(self._keys.segment(name), segment.data)
-        part.stored(
-            segment.placed, interior_of_blocks(contents, self._block_size, part.page_size)
-        )
+        segment = part.encode(self._database_id, self._block_size)
+        self.uploads.create(self._keys.segment(segment.name), segment.data)
+        part.stored()
 

@@ -142,7 +142,7 @@ class Spilling:
 
     def _at_hand(self, block: int) -> bytes | None:
         part = self._home[block]
-        contents = part.contents                # may go at any moment
+        contents = part.contents                # goes at any moment
         if contents is not None:
             return contents[block]
         return self._reader.cached(block, self._whole(part, block, 0))

@@ -125,6 +125,7 @@ class Transaction:
         page_size, early = self._page_size(), None
         if self._spilling is not None:
             self._spill(None)
+            assert not self._overlay.held_bytes, "everything has left the overlay"
             early = self._spilling.finish(page_size)
         changes = Changes(
             page_size=page_size,

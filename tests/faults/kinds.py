@@ -44,9 +44,9 @@ class Kind:
 
     Another process makes what comes before, but for the last ``own`` scripts; what the first
     ``ancestor`` scripts make is laid out as sqlite-s3vfs 0.0.x did. ``fold`` moves the tail into blocks
-    before the change, which then adopts them. ``drafts``: the engine writes each page twice. ``cold`` makes the change by a process that has not even
-    read; ``proven`` spares it the probe of the store. The change makes at least ``calls_min`` store
-    calls, or the kind is not what it says.
+    before the change, which then adopts them. ``drafts``: the engine writes each page twice.
+    ``cold`` makes the change by a process that has not even read; ``proven`` spares it the probe of the
+    store. The change makes at least ``calls_min`` store calls, or the kind is not what it says.
     """
 
     name: str
@@ -103,7 +103,7 @@ UPDATES = tuple(
 )
 ONE_ROW = sql("update account set balance = 0 where id = 7")
 SMALL_SEGMENTS = Settings(block_size=8192, segment_size=64 << 10)
-LITTLE_MEMORY = Settings(block_size=8192, segment_size=64 << 10, transaction_bytes=64 << 10)
+LITTLE_MEMORY = Settings(block_size=8192, segment_size=64 << 10, transaction_bytes=128 << 10)
 
 
 def rewritten_blobs(count: int, *, seed: int) -> Script:
@@ -157,7 +157,7 @@ KINDS = (
     Kind(
         "spilling commit",
         (SCHEMA, *UPDATES),
-        rewritten_blobs(250, seed=12),
+        rewritten_blobs(150, seed=12),
         9,
         LITTLE_MEMORY,
         drafts=True,
@@ -165,21 +165,31 @@ KINDS = (
     Kind(
         "spilling commit with blocks that are no multiple of a page",
         (SCHEMA, *UPDATES),
-        rewritten_blobs(150, seed=13),
-        9,
-        Settings(block_size=10_000, segment_size=64 << 10, transaction_bytes=32 << 10),
+        rewritten_blobs(80, seed=13),
+        6,
+        Settings(block_size=10_000, segment_size=64 << 10, transaction_bytes=48 << 10),
         drafts=True,
+        takes_long=True,
     ),
     Kind(
         "spilling commit that adopts a fold",
         (SCHEMA, random_blobs("blobs", 100, 1000, seed=14), *UPDATES),
-        rewritten_blobs(150, seed=15),
+        rewritten_blobs(140, seed=15),
         6,
         LITTLE_MEMORY,
         fold=True,
+        takes_long=True,
     ),
-    Kind("spilling new database", (), (*SCHEMA[:-1], *rewritten_blobs(150, seed=16)[2:]), 10,
-         LITTLE_MEMORY, cold=True, proven=False),
+    Kind(
+        "spilling new database",
+        (),
+        (*SCHEMA[:-1], *rewritten_blobs(140, seed=16)[2:]),
+        10,
+        LITTLE_MEMORY,
+        cold=True,
+        proven=False,
+        takes_long=True,
+    ),
     Kind(
         "shrink",
         (SCHEMA, random_blobs("blobs", 50, 1000, seed=5), sql("delete from blobs where id > 10")),

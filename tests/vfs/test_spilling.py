@@ -266,16 +266,16 @@ with connection:
         "insert into t(body, tag) values (randomblob(900), hex(randomblob(8)))",
         (() for _ in range(size // 1000)),
     )
-connection.execute("pragma cache_size = -2000")
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(connection.execute("pragma page_count").get * 4096)
 print(connection.execute("select count(*) from t").get)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak)
 """
 RSS_MAX_KIB = 256 << 10
 
 
 def built(folder: Path, size: int, content: str) -> tuple[int, int, int]:
-    """Bytes and rows of a database made by one transaction, and the peak memory of its process in KiB."""
+    """Bytes and rows of a database made by one transaction, and its peak memory up to there in KiB."""
     script = [sys.executable, "-c", _BUILD, str(folder), str(size), content]
     out = subprocess.run(script, capture_output=True, text=True, check=True).stdout.split()
     return int(out[0]), int(out[1]), int(out[2])

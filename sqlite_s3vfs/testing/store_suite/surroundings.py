@@ -59,7 +59,7 @@ def fetch(store: ObjectStore, key: str, *, byte_range: tuple[int, int] | None = 
 
 
 def try_put(
-    store: ObjectStore, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False
+    store: ObjectStore, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False
 ) -> bool:
     """Whether the put was carried out; a conflict with a racing one is asked again, as it says."""
     while True:
