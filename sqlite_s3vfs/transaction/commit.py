@@ -245,7 +245,7 @@ class Committer:
                 interior=_interior(work, frozenset(plan.blocks)),
             )
         if work.early:
-            prepared = _with_early(work, work.early, prepared)
+            prepared = work.early.added_to(prepared, base, page_size=work.changes.page_size)
         prepared = _with_replaced(work, prepared)
         map_fold = self._fold_map(base, prepared, snapshot, uploads)
         keeps = base.version and (plan.drops or map_fold or work.origin.layout)
@@ -334,24 +334,6 @@ def _adoption(base: Manifest, plan: CommitPlan, work: Work) -> Adoption | None:
     locators = work.snapshot.locators(block for block in fold.blocks if block < base.block_count)
     blocks = adoptable(base, locators, fold) - set(plan.blocks) - changes.spilled
     return Adoption(fold, blocks) if blocks else None
-
-
-def _with_early(work: Work, early: EarlyBlocks, prepared: Prepared) -> Prepared:
-    """Add the blocks that were stored before; copies of what lay in them are outdated."""
-    page_size, block_size = work.changes.page_size, work.origin.manifest.block_size
-    outdated = {
-        copy.page
-        for copy in work.origin.manifest.interior
-        if not early.locators.keys().isdisjoint(overlapping(copy.page - 1, page_size, block_size))
-    }
-    return replace(
-        prepared,
-        written={**early.locators, **prepared.written},
-        born_dead=early.dead,
-        changed_pages=prepared.changed_pages | outdated,
-        pages_written=prepared.pages_written + early.pages,
-        interior=(*early.interior, *prepared.interior),
-    )
 
 
 def _with_replaced(work: Work, prepared: Prepared) -> Prepared:

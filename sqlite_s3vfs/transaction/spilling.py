@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlite_s3vfs.engine import Engine
@@ -19,7 +19,8 @@ from sqlite_s3vfs.errors import ConflictError
 from sqlite_s3vfs.format.blockmap import DeadBlocks, Locator
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
-from sqlite_s3vfs.format.manifest import InteriorPage
+from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.block_reader import BlockReader
 from sqlite_s3vfs.transaction.ahead import Part, SegmentsAhead
@@ -39,6 +40,23 @@ class EarlyBlocks:
     interior: tuple[InteriorPage, ...]
     pages: int
     uploads: Uploads
+
+    def added_to(self, prepared: Prepared, base: Manifest, *, page_size: int) -> Prepared:
+        """The commit with these blocks; copies of interior pages that lay in them are outdated."""
+        stored = self.locators.keys()
+        outdated = {
+            copy.page
+            for copy in base.interior
+            if not stored.isdisjoint(overlapping(copy.page - 1, page_size, base.block_size))
+        }
+        return replace(
+            prepared,
+            written={**self.locators, **prepared.written},
+            born_dead=self.dead,
+            changed_pages=prepared.changed_pages | outdated,
+            pages_written=prepared.pages_written + self.pages,
+            interior=(*self.interior, *prepared.interior),
+        )
 
 
 class Spilling:
