@@ -24,7 +24,7 @@ from sqlite_s3vfs.transaction import Transaction
 from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, Ready, Work
 from sqlite_s3vfs.transaction.folding import Folding
 from sqlite_s3vfs.transaction.locks import try_lock, unlock
-from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
+from sqlite_s3vfs.transaction.spilling import EarlyBlocks
 from sqlite_s3vfs.uploads import Uploads
 
 __all__ = ["Database", "Snapshot", "Transaction", "Version"]
@@ -85,7 +85,12 @@ class Database:
             ConflictError: ``base`` is known not to be the newest version any more.
             ReadOnlyError: a newer release wrote to the database; this one can only read it.
         """
-        transaction = Transaction(self, base, self.engine.settings.transaction_bytes)
+        transaction = Transaction(
+            self,
+            base,
+            memory_max=self.engine.settings.transaction_bytes,
+            spilling=self.committer.spilling,
+        )
         if not try_lock(self._lock_name, transaction):
             raise WriteLockHeldError(
                 f"another connection of this process is writing: wait. prefix={self.prefix!r}"
@@ -101,15 +106,6 @@ class Database:
         """Raise ``ConflictError`` where ``base`` is not the newest version. 1 conditional GET."""
         self._newest.refreshed()
         self._newest.origin_of(base)
-
-    def spilling(self, base: Snapshot) -> Spilling:
-        """Where a transaction on ``base`` puts what is too much for its memory. 0 requests, or a probe.
-
-        Raises:
-            UnsafeStoreError, ReadOnlyError: the database may not be written.
-        """
-        self.committer.check_writable(base.manifest)
-        return Spilling(self.engine, self.keys, base)
 
     def publish(self, base: Snapshot, changes: Changes, read: ReadBytes,
                 on_published: Callable[[Snapshot], None], *, early: EarlyBlocks | None = None) -> None:

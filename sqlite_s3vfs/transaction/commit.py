@@ -48,7 +48,7 @@ from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes, block_contents
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.store.probe import probe_conditions
-from sqlite_s3vfs.transaction.spilling import EarlyBlocks
+from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
 from sqlite_s3vfs.uploads import Uploads, check_born
 
 _REBASES_MAX = 100
@@ -96,6 +96,15 @@ class Committer:
         self._engine = engine
         self._keys = keys
         self._manifests = manifests
+
+    def spilling(self, base: Snapshot) -> Spilling:
+        """Where a transaction on ``base`` puts what is too much for its memory. 0 requests, or a probe.
+
+        Raises:
+            UnsafeStoreError, ReadOnlyError: the database may not be written.
+        """
+        self.check_writable(base.manifest)
+        return Spilling(self._engine, self._keys, base)
 
     def prepare(self, work: Work) -> Ready:
         """Plan and upload: everything but the manifest. Nobody can see it yet.

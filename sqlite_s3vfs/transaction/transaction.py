@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sqlite_s3vfs.errors import ConflictError
 from sqlite_s3vfs.format.geometry import overlapping
-from sqlite_s3vfs.format.sqlite_header import CHANGE_COUNTER, SQLiteHeader, parse_header
+from sqlite_s3vfs.format.sqlite_header import CHANGE_COUNTER, parse_header
 from sqlite_s3vfs.planning.commit import Changes
 from sqlite_s3vfs.planning.overlay import Overlay
 from sqlite_s3vfs.planning.spill import blocks_to_spill
@@ -26,9 +26,6 @@ _SPILLED_AT_ONCE = 4
 class Publisher(Protocol):
     """What a transaction needs of its database."""
 
-    def spilling(self, base: Snapshot) -> Spilling:
-        """Where a transaction on ``base`` puts what is too much for its memory."""
-
     def publish(self, base: Snapshot, changes: Changes, read: Callable[[int, int], bytes],
                 on_published: Callable[[Snapshot], None], *, early: EarlyBlocks | None = None) -> None:
         """Commit ``changes``; ``on_published`` is called with the new snapshot as soon as it is in."""
@@ -41,15 +38,26 @@ class Publisher(Protocol):
 
 
 class Transaction:
-    """Changes on top of ``base``, of which about ``memory_max`` bytes are kept in memory."""
+    """Changes on top of ``base``, of which about ``memory_max`` bytes are kept in memory.
 
-    def __init__(self, publisher: Publisher, base: Snapshot, memory_max: int) -> None:
+    ``spilling`` makes the place for the rest, when it is needed.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        base: Snapshot,
+        *,
+        memory_max: int,
+        spilling: Callable[[Snapshot], Spilling],
+    ) -> None:
         self.base = base
         self.committed: Snapshot | None = None
         """The new snapshot once the commit is published, even if an interrupt was raised after it."""
         self._publisher = publisher
         self._overlay = Overlay(base.page_size or _NEW_PAGE_SIZE, base.size, base.read)
         self._memory_max = memory_max
+        self._begin_spilling = spilling
         self._spilling: Spilling | None = None
 
     @property
@@ -95,7 +103,7 @@ class Transaction:
 
     def header_size(self) -> int:
         """The size that the header of page 1 tells: the final one, before SQLite truncates to it."""
-        header = self._header()
+        header = parse_header(self._overlay.read(0, 100))
         return header.size if header and header.page_count else self.size
 
     def check_head(self) -> None:
@@ -153,7 +161,7 @@ class Transaction:
         """Upload blocks that free about ``wanted`` bytes of the overlay; None: all that it holds."""
         overlay, base = self._overlay, self.base
         if self._spilling is None:
-            self._spilling = overlay.spilled = self._publisher.spilling(base)
+            self._spilling = overlay.spilled = self._begin_spilling(base)
         spilling, block_size = self._spilling, base.block_size
         held = frozenset(index for index, _ in overlay.units())
         blocks = blocks_to_spill(
@@ -189,11 +197,8 @@ class Transaction:
     def _set_committed(self, snapshot: Snapshot) -> None:
         self.committed = snapshot
 
-    def _header(self) -> SQLiteHeader | None:
-        return parse_header(self._overlay.read(0, 100))
-
     def _page_size(self) -> int:
-        header = self._header()
+        header = parse_header(self._overlay.read(0, 100))
         return header.page_size if header else self._overlay.unit_size
 
     def _pages(self) -> list[tuple[int, bytes]]:
