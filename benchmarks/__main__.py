@@ -1,6 +1,8 @@
-"""``python -m benchmarks``: measure both libraries, print the table, check the bars, write the result.
+"""``python -m benchmarks``: measure, print the tables, check the bars, write the results.
 
-Costs some minutes; with ``--quick`` less than one.
+``python -m benchmarks foundation`` compares operations with the ancestor, ``python -m benchmarks
+reads`` ways to read a large database; without a name both are run. Some minutes each; with
+``--quick`` about one.
 """
 
 from __future__ import annotations
@@ -13,36 +15,51 @@ from typing import Any
 
 from benchmarks.bars import judge
 from benchmarks.libraries import ANCESTOR, OURS, WorkerFailedError
+from benchmarks.reads.command import measure_reads
 from benchmarks.report import bar_table, broken_bars, comparison_table, result_document
 from benchmarks.run import FULL, LATENCIES, QUICK, Display, run
-from benchmarks.server import answering, server_from_environment
+from benchmarks.server import Server, answering, server_from_environment
 from benchmarks.summary import summarize
 
 RESULT = Path(__file__).parent / "results" / "foundation"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0; with ``--check`` 1 where a bar does not hold."""
+    """0; with ``--check`` 1 where a bar does not hold; 2 where something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("suite", nargs="?", choices=["foundation", "reads"], help="one of the two")
     parser.add_argument(
-        "--quick", action="store_true", help="fewer repetitions, small transfers, no result file"
+        "--quick", action="store_true", help="fewer repetitions, small databases, no result file"
     )
     parser.add_argument("--check", action="store_true", help="fail if a bar does not hold")
     parser.add_argument(
-        "--only", choices=["ours", "ancestor"], help="measure one library; no result file"
+        "--only", choices=["ours", "ancestor"], help="foundation: measure one library; no result file"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="reads: keep the local databases here (1.3 GB) for the next run"
     )
     options = parser.parse_args(arguments)
     if options.check and options.only == "ancestor":
         parser.error("the bars are this library's: --check needs it measured")
-    chosen = {"ours": [OURS], "ancestor": [ANCESTOR], None: [OURS, ANCESTOR]}[options.only]
-    plans = [plan for plan in (QUICK if options.quick else FULL) if plan.library in chosen]
     server, display = server_from_environment(), Display()
+    held = True
     try:
         with answering(server):
-            facts, samples = run(plans, server, display)
+            if options.suite in (None, "foundation"):
+                held &= measure_foundation(server, display, quick=options.quick, only=options.only)
+            if options.suite in (None, "reads"):
+                held &= measure_reads(server, display, quick=options.quick, folder=options.folder)
     except WorkerFailedError as error:
         display.lasting(str(error))
         return 2
+    return 1 if options.check and not held else 0
+
+
+def measure_foundation(server: Server, display: Display, *, quick: bool, only: str | None) -> bool:
+    """Both libraries, or one, on the operations; whether every bar holds."""
+    chosen = {"ours": [OURS], "ancestor": [ANCESTOR], None: [OURS, ANCESTOR]}[only]
+    plans = [plan for plan in (QUICK if quick else FULL) if plan.library in chosen]
+    facts, samples = run(plans, server, display)
     results = {title: summarize(found) for title, found in samples.items() if found}
     table = comparison_table(results, LATENCIES, transfer_size=facts["transfer_bytes"])
     verdicts = judge(samples[OURS.title]) if samples[OURS.title] else []
@@ -52,9 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"\n{shown}\n")
     if broken := broken_bars(verdicts):
         print(broken)
-    if not options.quick and options.only is None:
+    if not quick and only is None:
         write_result(shown, result_document(results, verdicts, facts))
-    return 1 if options.check and broken else 0
+    return not broken
 
 
 def write_result(shown: str, document: dict[str, Any]) -> None:

@@ -9,16 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.ancestor.environment import ancestor_python
 
-if TYPE_CHECKING:
-    from benchmarks.worker import Specification
-
 ROOT = Path(__file__).resolve().parent.parent
 _BOOTSTRAP = (
-    "import sys; sys.path.append(sys.argv[1]); from benchmarks.worker import main; main(sys.argv[2])"
+    "import sys; from importlib import import_module; sys.path.append(sys.argv[1]);"
+    " import_module(sys.argv[3]).main(sys.argv[2])"
 )
 
 
@@ -39,8 +37,12 @@ class WorkerFailedError(Exception):
     """A worker ended before its work; its standard error says why."""
 
 
-def run_worker(library: Library, specification: Specification) -> Iterator[dict[str, Any]]:
+def run_worker(
+    library: Library, specification: Any, *, module: str = "benchmarks.worker"
+) -> Iterator[dict[str, Any]]:
     """Start a worker and yield its events until it is done; it ends with the iterator.
+
+    ``module`` has the ``main`` that takes the specification, a dataclass, as JSON.
 
     Raises:
         WorkerFailedError: it ended with an error, or imported the other library.
@@ -55,6 +57,7 @@ def run_worker(library: Library, specification: Specification) -> Iterator[dict[
         _BOOTSTRAP,
         ROOT,
         json.dumps(asdict(specification)),
+        module,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None

@@ -27,7 +27,7 @@ def comparison_table(results: Results, latencies: Sequence[float], *, transfer_s
         if operation.name in ("serialize", "deserialize"):
             title = f"{title} {size_text(transfer_size)}"
         rows.append([title, *(" / ".join(cell) for cell in zip(*columns, strict=True))])
-    return _aligned([header, *rows])
+    return aligned([header, *rows])
 
 
 def _figures(measurement: Measurement | None, latencies: Sequence[float]) -> list[str]:
@@ -68,7 +68,7 @@ def size_text(size: float) -> str:
 def bar_table(verdicts: Sequence[Verdict]) -> str:
     """A Markdown table of the bars."""
     header = ["bar", "promise", "measured", ""]
-    return _aligned(
+    return aligned(
         [header]
         + [
             [BY_NAME[v.bar.operation].title, v.bar.promise, v.measured, "pass" if v.passed else "FAIL"]
@@ -130,7 +130,8 @@ def _figures_document(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up as text; the first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows

@@ -1,0 +1,1 @@
+"""How fast databases in a bucket are read; see README.md of the benchmarks."""
