@@ -8,7 +8,8 @@
     output       what is printed, for people and for programs
     listing, facts, objects     ls, info, show
     sql          shell, query
-    files        import, export
+    files, download             import, export
+    moments, history, checkpoints   log, retention, restore, checkpoint
     doctor, examination         what works with a bucket, and what is missing
     policies     the IAM policies of each role
 

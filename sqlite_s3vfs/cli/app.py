@@ -23,6 +23,10 @@ COMMANDS: dict[str, str] = {
     "query": "sql",
     "import": "files",
     "export": "files",
+    "log": "history",
+    "retention": "history",
+    "restore": "history",
+    "checkpoint": "checkpoints",
     "doctor": "doctor",
     "completion": "completion",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from sqlite_s3vfs.clock import Clock
@@ -76,6 +77,8 @@ def download(wanted: Download, on_progress: OnProgress) -> Done:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(wanted.target)
+    for other in wanted.target.parent.glob(f".{escape(wanted.target.name)}.v*.partial"):
+        other.unlink()                              # of other versions, which nobody goes on with
     return Done(resumed_at, interruptions)
 
 

@@ -16,10 +16,12 @@ import click
 
 from sqlite_s3vfs import transfer
 from sqlite_s3vfs.cli.download import Download, download
+from sqlite_s3vfs.cli.moments import moment_options
 from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
 from sqlite_s3vfs.cli.output import bytes_text, print_json, progress_bar
 from sqlite_s3vfs.cli.places import existing, opened_database
 from sqlite_s3vfs.errors import InvalidArgumentError
+from sqlite_s3vfs.past import NEWEST, Moment, open_at
 
 _CHUNK = 1 << 20
 _STREAM = "-"
@@ -92,14 +94,16 @@ def _opened(file: str) -> apsw.Connection:
 @database_argument
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 @command_options(destroys=True)
-def export_command(asked: Asked, database: str, file: str) -> None:
+@moment_options
+def export_command(asked: Asked, database: str, file: str, *, moment: Moment) -> None:
     """Write DATABASE to FILE (- for standard output) as a plain SQLite file.
 
     FILE appears when it is whole; one that exists is replaced, after a question. Where the connection
     breaks, the export goes on by itself for a while, and otherwise when the command is given again.
     """
     with opened_database(asked, database) as opened:
-        snapshot = existing(opened, database).snapshot
+        existing(opened, database)
+        snapshot = open_at(opened, moment) if moment != NEWEST else opened.newest()
         if file == _STREAM:
             with progress_bar("export", snapshot.size) as on_progress:
                 for chunk in transfer.serialize_snapshot(snapshot, on_progress=on_progress):

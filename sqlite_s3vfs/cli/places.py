@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import apsw
 
+from sqlite_s3vfs.cli.moments import parameters_of
 from sqlite_s3vfs.cli.options import Asked
 from sqlite_s3vfs.database import Version
 from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.past import NEWEST, Moment
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from sqlite_s3vfs.wiring import Database, Engine, folder_from_url, open_database, store_from_url
 
@@ -49,15 +51,20 @@ def existing(database: Database, url: str) -> Version:
 
 
 @contextmanager
-def opened_connection(asked: Asked, url: str, *, mode: str) -> Iterator[apsw.Connection]:
+def opened_connection(
+    asked: Asked, url: str, *, mode: str, moment: Moment = NEWEST
+) -> Iterator[apsw.Connection]:
     """A connection to the database at ``url``; ``mode`` as in SQLite's URIs (ro, rw, rwc)."""
     _check_plain(url)
+    if moment != NEWEST and mode != "ro":
+        raise InvalidArgumentError(f"a version of the past can only be read. {moment}")
     store, prefix = store_from_url(url, asked.access)
     vfs = S3VFS(store)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    parameters = urlencode({"vfs": vfs.name, "mode": mode, **parameters_of(moment)}, quote_via=quote)
     try:
         with closing(
-            apsw.Connection(f"file:{quote(prefix)}?vfs={vfs.name}&mode={mode}", flags=flags)
+            apsw.Connection(f"file:{quote(prefix)}?{parameters}", flags=flags)
         ) as connection:
             yield connection
     finally:

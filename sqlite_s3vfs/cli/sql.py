@@ -15,9 +15,11 @@ import apsw
 import click
 
 from sqlite_s3vfs.cli.exits import Exit
+from sqlite_s3vfs.cli.moments import moment_options
 from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
 from sqlite_s3vfs.cli.places import opened_connection
 from sqlite_s3vfs.errors import ReadOnlyError
+from sqlite_s3vfs.past import Moment
 
 _UNBOUNDED = 1 << 20
 """Characters of a table's line where nobody has a terminal of some width."""
@@ -30,13 +32,15 @@ Result = tuple[list[str], Values]
 @database_argument
 @click.option("--write", is_flag=True, help="Allow changes; DATABASE is made where it does not exist.")
 @command_options()
-def shell_command(asked: Asked, database: str, *, write: bool) -> None:
+@moment_options
+def shell_command(asked: Asked, database: str, *, write: bool, moment: Moment) -> None:
     """Open an SQL shell on DATABASE: APSW's, with the commands of sqlite3 (.help tells).
 
     For reading, unless --write is given. What changes something outside BEGIN … COMMIT is a commit of
     its own. From a pipe the first error ends it.
     """
-    with opened_connection(asked, database, mode="rwc" if write else "ro") as connection, _hint():
+    mode = "rwc" if write else "ro"
+    with opened_connection(asked, database, mode=mode, moment=moment) as connection, _hint():
         shell = _shell(connection)
         if asked.as_json:
             shell.process_command(".mode json")
@@ -85,8 +89,10 @@ def _hint() -> Iterator[None]:
 @click.option("--write", is_flag=True, help="Allow changes.")
 @click.option("--create", is_flag=True, help="Make DATABASE where it does not exist; implies --write.")
 @command_options()
+@moment_options
 def query_command(
-    asked: Asked, database: str, sql: str, values: Sequence[str], *, form: str, write: bool, create: bool
+    asked: Asked, database: str, sql: str, values: Sequence[str], *,
+    form: str, write: bool, create: bool, moment: Moment,
 ) -> None:
     """Run SQL on DATABASE and print the rows; SQL - reads it from standard input.
 
@@ -95,7 +101,7 @@ def query_command(
     """
     text = sys.stdin.read() if sql == "-" else sql
     mode = "rwc" if create else "rw" if write else "ro"
-    with opened_connection(asked, database, mode=mode) as connection, _hint():
+    with opened_connection(asked, database, mode=mode, moment=moment) as connection, _hint():
         _PRINTERS["json" if asked.as_json else form](connection, text, [_value(v) for v in values])
 
 

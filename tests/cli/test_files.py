@@ -213,4 +213,5 @@ def test_a_part_of_another_version_is_not_taken(breaking: Breaking, large: Snaps
     other.write_bytes(bytes(large.block_size))
 
     assert download(wanted, no_progress).resumed_at == 0
+    assert list(tmp_path.iterdir()) == [target]
     assert target.read_bytes() == bytes(large.read(0, large.size))
