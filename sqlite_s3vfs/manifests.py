@@ -228,9 +228,14 @@ class ManifestStore:
             raise self._unknown("the manifest is gone", ours)
         if base is not None and head.etag == base.etag:
             return None
+        replaced = base.manifest.database_id if base else b""
+        if base is not None and replaced == head.manifest.database_id != ours.database_id:
+            if head.manifest.version == base.manifest.version:
+                raise BaseMovedError(head)
+            raise self._conflict(head, ours)        # what was left of a removed database goes on
         if head.manifest.database_id != ours.database_id:
-            if base is None and not head.manifest.predecessor:
-                # A key is created once (I7): where another creation stands, ours did not happen.
+            if ours.predecessor == replaced == head.manifest.predecessor:
+                # A key is created once, and replaced by one successor (I7): ours did not happen.
                 raise self._conflict(head, ours)
             raise self._unknown("the database was replaced by another", ours)
         if base is not None and head.manifest.version == base.manifest.version:

@@ -13,6 +13,7 @@ from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import (
     ConflictError,
     CorruptError,
+    NotFoundError,
     SnapshotTooOldError,
     UnsupportedFormatError,
 )
@@ -20,7 +21,7 @@ from sqlite_s3vfs.format.ancestor import AncestorLayout
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.manifests import Head, ManifestStore, Published
-from sqlite_s3vfs.origin import Origin, new_database
+from sqlite_s3vfs.origin import Origin, new_database, new_over_removed
 from sqlite_s3vfs.reader import Snapshot
 
 
@@ -161,13 +162,21 @@ class NewestVersion:
         return self._newer(Version(origin, self.view(origin.manifest)))
 
     def _version_of(self, head: Head) -> Version:
-        if head.manifest.state is not State.LIVE:
-            raise UnsupportedFormatError(
-                "the database was removed or is a fork in the making, which this release cannot "
-                f"open: upgrade sqlite-s3vfs. key={self._keys.manifest!r} "
-                f"state={head.manifest.state.value}"
+        state = head.manifest.state
+        if state is State.PENDING:
+            raise NotFoundError(
+                "a fork is being made here: wait, or have collect on its parent give it up. "
+                f"key={self._keys.manifest!r}"
             )
         origin = Origin(head.manifest, head)
+        if state is not State.LIVE:
+            settings = self._engine.settings
+            origin = new_over_removed(
+                head,
+                self._engine.ids.new_id() + self._engine.ids.new_id(),
+                block_size=settings.block_size,
+                retention_seconds=settings.retention_seconds,
+            )
         return Version(origin, self.view(origin.manifest))
 
     def view(self, manifest: Manifest) -> Snapshot:
@@ -202,8 +211,11 @@ def _is_overtaken(found: Version, known: Version) -> bool:
         before, after = known.origin.layout, found.origin.layout
         return (before and before.identity) == (after and after.identity)
     ours, theirs = found.origin.manifest, known.origin.manifest
-    if ours.database_id != theirs.database_id:
-        return known.origin.head is not None and found.origin.head is None
+    if found.origin.head is None or known.origin.head is None:
+        if ours.database_id != theirs.database_id:
+            return known.origin.head is not None
+    elif found.origin.head.etag == known.origin.head.etag:
+        return True             # of one removed database, each with an id of its own for the next
     if ours.version != theirs.version:
         return ours.version < theirs.version
     return found.origin.head == known.origin.head

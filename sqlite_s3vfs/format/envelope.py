@@ -24,6 +24,7 @@ PAYLOAD_SIZE_MAX = 1 << 30
 _FIELDS = struct.Struct("<8sHcBIQ16s8s")
 _DIGEST_SIZE = 16
 HEADER_SIZE = _FIELDS.size + _DIGEST_SIZE
+_DATABASE_ID = slice(24, 40)
 _STORED, _ZSTD = 0, 1
 
 
@@ -90,6 +91,13 @@ def unseal(data: bytes | memoryview, kind: ObjectKind) -> Envelope:
     if (version, stored_kind) != (FORMAT_VERSION, kind.value):
         raise CorruptError(f"another kind of object. kind={stored_kind!r} expected={kind.name}")
     return Envelope(database_id, object_id, _decompressed(stored, codec, size), end)
+
+
+def database_id_of(data: bytes | memoryview) -> bytes | None:
+    """The database of an object, as its first ``HEADER_SIZE`` bytes claim; None: not one of ours."""
+    if len(data) < HEADER_SIZE or bytes(data[: len(MAGIC)]) != MAGIC:
+        return None
+    return bytes(data[_DATABASE_ID])
 
 
 def envelope_end(data: bytes | memoryview) -> int:

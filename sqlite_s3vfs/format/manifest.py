@@ -220,6 +220,10 @@ def check_successor(base: Manifest | None, new: Manifest) -> None:
     check_manifest(new)
     if base is None:
         return
+    if base.state in (State.TOMBSTONE, State.ABORTED) and new.database_id != base.database_id:
+        _check_made_anew(base, new)
+        return
+    _rule(new.state is base.state or new.version > base.version, "states change with versions (I7)")
     _rule(new.database_id == base.database_id, "a database keeps its id")
     _rule(new.block_size == base.block_size, "a database keeps its block size")
     _rule(new.version in (base.version, base.version + 1), "versions have no gaps")
@@ -227,6 +231,15 @@ def check_successor(base: Manifest | None, new: Manifest) -> None:
     _rule(new.floor_ms >= base.floor_ms, "the floor never falls (I6)")
     maintenance = new.version == base.version
     _rule(not maintenance or new.commit_id == base.commit_id, "maintenance makes no version")
+
+
+def _check_made_anew(removed: Manifest, new: Manifest) -> None:
+    """The rules for the manifest that takes the place of a removed database (I7)."""
+    _rule(new.predecessor == removed.database_id, "what is made anew names what it replaces")
+    _rule(new.version == removed.version + 1, "versions have no gaps")
+    _rule(new.oldest_readable == new.version, "what was removed cannot be read")
+    _rule(new.floor_ms >= removed.floor_ms, "the floor never falls (I6)")
+    _rule(set(new.pins) >= set(removed.pins), "pins outlive a removal (I7)")
 
 
 def _rule(holds: bool, rule: str) -> None:

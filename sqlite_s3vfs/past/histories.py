@@ -18,7 +18,7 @@ from sqlite_s3vfs.errors import CorruptError, NotFoundError, SnapshotTooOldError
 from sqlite_s3vfs.format.envelope import ObjectKind, unseal
 from sqlite_s3vfs.format.history import decode_history
 from sqlite_s3vfs.format.keys import ObjectName, parse_object_name
-from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Commit, Manifest
+from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Commit, Manifest, State
 from sqlite_s3vfs.manifests import Head
 from sqlite_s3vfs.past.moments import Moment, time_of
 from sqlite_s3vfs.planning.maintenance import readable, stamped
@@ -165,7 +165,7 @@ def head_of(database: Database) -> Head:
         NotFoundError: there is no database of the format; one of sqlite-s3vfs 0.0.x has no past.
     """
     head = database.version().origin.head
-    if head is None:
+    if head is None or head.manifest.state is not State.LIVE:
         raise NotFoundError(
             "there is no database with a past: commit something to it first. "
             f"prefix={database.prefix!r}"

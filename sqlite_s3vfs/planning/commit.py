@@ -57,14 +57,15 @@ class CommitPlan:
 
 
 def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
-                tail_page: PreviousPage, block_page: PreviousPage) -> CommitPlan:
-    """Plan the commit of ``changes`` on top of ``base`` (None: a new database).
+                tail_page: PreviousPage, block_page: PreviousPage, version: int = 1) -> CommitPlan:
+    """Plan the commit of ``changes`` as ``version``, on top of ``base`` (None: a new database).
 
     ``tail_page(page)`` gives a page that the base's tail holds, ``block_page(page)`` a page that is
     at hand from the base's blocks; None where there is none. They only make entries smaller.
     """
     shrinks = base is not None and changes.size < base.size
-    entries = _tail_entries(base, changes, block_size, tail_page, block_page)
+    version = base.version + 1 if base else version
+    entries = _tail_entries(base, changes, block_size, tail_page, block_page, version)
     if entries is not None:
         return CommitPlan(entries, (), drops=shrinks)
     if base is not None and base.page_size != changes.page_size:
@@ -79,14 +80,13 @@ def plan_commit(base: Manifest | None, changes: Changes, *, block_size: int,
     return CommitPlan((), blocks, drops=base is not None, pages=frozenset(pages))
 
 
-def _tail_entries(base: Manifest | None, changes: Changes, block_size: int,
-                  tail_page: PreviousPage, block_page: PreviousPage) -> tuple[TailEntry, ...] | None:
+def _tail_entries(base: Manifest | None, changes: Changes, block_size: int, tail_page: PreviousPage,
+                  block_page: PreviousPage, version: int) -> tuple[TailEntry, ...] | None:
     """The entries, where they fit the limits."""
     if base is not None and base.size and base.page_size != changes.page_size:
         return None
     if len(changes.pages) > _TRY_PAGES_MAX or changes.spilled or _regrown(base, changes):
         return None
-    version = base.version + 1 if base else 1
     room = TAIL_HARD_MAX - sum(entry.cost for entry in base.tail) if base else TAIL_HARD_MAX
     room = min(room, TAIL_COMMIT_MAX)
     entries = []

@@ -264,7 +264,7 @@ def dead_blocks(base: Manifest, prepared: Prepared) -> Liveness:
         liveness = after_replacing(prepared.restored.dead, prepared.replaced, version)
         return Liveness(liveness.dead, (*content_died(base.version).died, *liveness.died))
     if prepared.anew:
-        return content_died(base.version)
+        return content_died(base.version if base.commits else 0)
     liveness = after_replacing({**base.dead, **prepared.born_dead}, prepared.replaced, version)
     if prepared.adoption:
         adoption = prepared.adoption

@@ -21,7 +21,6 @@ from sqlite_s3vfs.errors import (
     CommitUnknownError,
     ConflictError,
     ReadOnlyError,
-    SnapshotTooOldError,
 )
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import ObjectKind, seal
@@ -30,11 +29,10 @@ from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
 from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published, check_replaceable
-from sqlite_s3vfs.origin import Origin
+from sqlite_s3vfs.origin import Origin, check_restored, moved
 from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
 from sqlite_s3vfs.planning.fold import Fold, adoptable
 from sqlite_s3vfs.planning.interior import gather_interior
-from sqlite_s3vfs.planning.maintenance import readable
 from sqlite_s3vfs.planning.mapfold import (
     MapFold,
     fold_map,
@@ -139,7 +137,7 @@ class Committer:
             base = origin.manifest
             prepared = replace(content(base, snapshot, skeleton, uploads), anew=True)
             map_fold = self._fold_map(base, prepared, snapshot, uploads)
-            history = self._keep_history(base, uploads) if base.version else None
+            history = self._keep_history(base, uploads) if base.commits else None
             return replace(prepared, map_fold=map_fold, history=history)
 
         return replace(self._prepare(origin, cleared, fill), ahead=(ahead,))
@@ -189,7 +187,8 @@ class Committer:
         origin = ready.origin
         for _ in range(_REBASES_MAX):
             check_born(origin.manifest, min(uploads.born_ms for uploads in ready.named))
-            check_restored(origin.manifest, ready.prepared)
+            if ready.prepared.restored:
+                check_restored(origin.manifest, ready.prepared.restored)
             if origin.layout:
                 check_unchanged(self._engine, origin.layout)
             time_ms = origin.head.time_ms if origin.head else 0
@@ -197,7 +196,7 @@ class Committer:
             try:
                 return self._put(origin, manifest, ready.named)
             except BaseMovedError as error:
-                origin = Origin(error.head.manifest, error.head)
+                origin = moved(origin, error.head)
         raise CommitUnknownError(f"the manifest never stood still. key={self._keys.manifest!r}")
 
     def _put(self, origin: Origin, manifest: Manifest, named: Sequence[Uploads]) -> Published:
@@ -232,8 +231,9 @@ class Committer:
     def _upload(self, work: Work, prepared: Prepared, uploads: Uploads) -> Prepared:
         base, snapshot = work.origin.manifest, work.snapshot
         plan = plan_commit(
-            base if base.version else None,
+            base if base.commits else None,
             work.changes,
+            version=base.version + 1,
             block_size=base.block_size,
             tail_page=snapshot.pages.tail_page,
             block_page=snapshot.page_at_hand,
@@ -257,7 +257,7 @@ class Committer:
             prepared = work.early.added_to(prepared, base, page_size=work.changes.page_size)
         prepared = _with_replaced(work, prepared)
         map_fold = self._fold_map(base, prepared, snapshot, uploads)
-        keeps = base.version and (plan.drops or map_fold or work.origin.layout)
+        keeps = base.commits and (plan.drops or map_fold or work.origin.layout)
         history = self._keep_history(base, uploads) if keeps else None
         return replace(prepared, map_fold=map_fold, history=history)
 
@@ -309,27 +309,6 @@ class Committer:
         name = ObjectName(base.version, self._engine.ids.new_id())
         uploads.put(self._keys.history(name), encode_history(base, name))
         return name
-
-
-def check_restored(base: Manifest, prepared: Prepared) -> None:
-    """Refuse to bring back what may be gone already, on every base anew (invariant I5).
-
-    Raises:
-        SnapshotTooOldError: it fell out of retention meanwhile. ConflictError: another database.
-    """
-    restored = prepared.restored
-    if restored is None:
-        return
-    if restored.database_id != base.database_id:
-        raise ConflictError(
-            "the database was removed and made anew meanwhile: its past is gone. "
-            f"version={restored.version}"
-        )
-    if not readable(base, restored.version):
-        raise SnapshotTooOldError(
-            "the version to be restored is not kept any more: choose a newer one. "
-            f"version={restored.version} oldest_readable={base.oldest_readable}"
-        )
 
 
 def _adoption(base: Manifest, plan: CommitPlan, work: Work) -> Adoption | None:

@@ -144,9 +144,9 @@ class OpenDatabases:
 
 def _check_exists(database: Database, pinned: Snapshot | None) -> None:
     snapshot = pinned or database.newest()
-    if snapshot.version == 0 and pinned is None:
+    if not snapshot.manifest.commits and pinned is None:
         snapshot = database.snapshot()      # what was seen last may be old
-    if snapshot.version == 0:
+    if not snapshot.manifest.commits:
         raise NotFoundError(
             "the database does not exist: open it with the CREATE flag (mode=rwc) to make it. "
             f"name={database.prefix!r}"

@@ -17,7 +17,7 @@ from errors.operations import READING, WRITING, Operation
 from errors.sample import LARGE, SMALL, Sample, make_sample, plain_file, read_all
 from sqlite_s3vfs.errors import ReadOnlyError, UnsupportedFormatError
 from sqlite_s3vfs.format.envelope import FORMAT_VERSION, HEADER_SIZE
-from sqlite_s3vfs.format.manifest import Manifest, State
+from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.manifestcodec import decode_manifest, encode_manifest
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.store.port import Fetched, ObjectStore
@@ -87,19 +87,6 @@ def test_a_manifest_of_a_newer_format_is_not_touched(
     code = operation.code and apsw.SQLITE_NOTADB
     with untouched(store, ""), refused(UnsupportedFormatError, code, WAY_OUT, "key='db/manifest'"):
         operation.run(make_vfs(store), "db")
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.ABORTED, State.TOMBSTONE])
-def test_a_database_that_is_no_database_now_is_not_touched(
-    store: ObjectStore, there: Sample, make_vfs: MakeVFS, state: State
-) -> None:
-    """What a later release makes of removal and forks; its manifest is of this format."""
-    rewrite(store, lambda manifest: replace(manifest, state=state))
-
-    for operation in (*READING.values(), *WRITING.values()):
-        code = operation.code and apsw.SQLITE_NOTADB
-        with untouched(store, ""), refused(UnsupportedFormatError, code, WAY_OUT, "key='db/manifest'"):
-            operation.run(make_vfs(store), "db")
 
 
 def with_feature(manifest: Manifest) -> Manifest:

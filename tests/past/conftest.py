@@ -39,9 +39,12 @@ class Recorded:
         self.connection = self.connect()
 
     def connect(self, **parameters: str | int) -> apsw.Connection:
+        return self.connect_to(self.name, **parameters)
+
+    def connect_to(self, name: str, **parameters: str | int) -> apsw.Connection:
         query = "&".join(f"{key}={value}" for key, value in parameters.items())
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-        return apsw.Connection(f"file:{self.name}?{query}", flags=flags, vfs=self.vfs.name)
+        return apsw.Connection(f"file:{name}?{query}", flags=flags, vfs=self.vfs.name)
 
     @property
     def database(self) -> Database:

@@ -54,7 +54,7 @@ def test_every_version_can_be_brought_back(recorded, fresh):
 
 
 def test_what_does_not_fit_the_tail_goes_into_blocks(recorded, fresh, monkeypatch):
-    monkeypatch.setattr("sqlite_s3vfs.past.restoring.TAIL_HARD_MAX", 300)
+    monkeypatch.setattr("sqlite_s3vfs.past.carrying.TAIL_HARD_MAX", 300)
 
     test_every_version_can_be_brought_back(recorded, fresh)
 
