@@ -120,7 +120,7 @@ def _pending(child: Database, origin: Origin, kept: Manifest, pin: Pin, parent: 
         oldest_readable=version,
         fork_id=pin.pin_id,
         owners=(*kept.owners, Owner(parent, kept.database_id, pin.pin_id, kept.version)),
-        conditions_proven=child.committer.check_writable(origin),
+        conditions_proven=child.committer.check_writable(origin.manifest),
     )
 
 

@@ -15,7 +15,6 @@ from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.manifests import Head
-from sqlite_s3vfs.origin import Origin
 from sqlite_s3vfs.past.garbage import delete_all, find_garbage, old_blocks, unpin_parent
 from sqlite_s3vfs.past.maintenance import manifest_head
 from sqlite_s3vfs.planning.successor import Prepared, successor
@@ -97,7 +96,7 @@ def _tombstone(database: Database, head: Head, uploads: Uploads) -> Manifest:
         size=0,
         history=history,
         anew=True,
-        conditions_proven=database.committer.check_writable(Origin(base, head)),
+        conditions_proven=database.committer.check_writable(base),
     )
     made = successor(base, prepared, head.time_ms)
     return replace(
