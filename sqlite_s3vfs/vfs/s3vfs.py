@@ -26,6 +26,7 @@ from sqlite_s3vfs.vfs.busy import busy_thread
 from sqlite_s3vfs.vfs.databases import OpenDatabases
 from sqlite_s3vfs.vfs.lifecycle import watch_process
 from sqlite_s3vfs.vfs.main_file import MainFile
+from sqlite_s3vfs.vfs.past import Past
 from sqlite_s3vfs.vfs.pragmas import answer_pragma
 from sqlite_s3vfs.vfs.result_codes import Place, sqlite_errors
 from sqlite_s3vfs.vfs.scratch_file import ScratchFile
@@ -113,6 +114,10 @@ class S3VFS(apsw.VFS):
         """Replace the database by a plain SQLite file, in one commit: ``transfer.deserialize_iter``."""
         database = self._databases.database(key_prefix)
         transfer.deserialize_iter(database, bytes_iter, on_progress=on_progress)
+
+    def past(self, key_prefix: str) -> Past:
+        """The versions of a database: log, restore, checkpoints, forks, verification. 0 requests."""
+        return Past(self._name, self._databases.database, key_prefix)
 
     def close(self) -> None:
         """Take the name away from new connections; open ones go on.
