@@ -1,4 +1,4 @@
-"""Whatever is done to databases, by processes that die on the way: promised versions are what they were."""
+"""Whatever processes do, dying on the way: every promised version is what it was."""
 
 from __future__ import annotations
 
