@@ -40,7 +40,11 @@ TOOLS = [
     *["perl", "ps", "rm", "sleep", "tail", "uname", "cat", "ln"],
 ]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(BUILD_SECONDS + 60)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(BUILD_SECONDS + 60),
+    pytest.mark.xdist_group("servers"),         # one after the other: two would pick the same free port
+]
 
 
 @dataclass(frozen=True, slots=True)
