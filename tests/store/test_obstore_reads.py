@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import apsw
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.session import get_session
+from obstore.exceptions import BaseError
 from scripted_server import Answer, ScriptedServer, error, found, scripted_server
 from test_s3 import Around
 
@@ -228,6 +231,17 @@ def test_trouble_ends_as_with_boto3(server, by_obstore, trouble):
     assert store.extra_requests >= 2
 
 
+def test_an_error_of_obstore_that_got_out_would_be_noticed(server, monkeypatch):
+    """The mistake that the test before looks for, planted."""
+    monkeypatch.setattr(obstore_reads, "_NOT_FROM_OBSTORE", ())
+    _, store = in_trouble(server)
+    server.answers = [GOOD, error(500, "InternalError")]
+    store.get("key", byte_range=(0, 5))
+
+    with pytest.raises(BaseError):
+        outcome(lambda: store.get("key", byte_range=(0, 5)))
+
+
 def test_a_server_without_ranges_is_read_by_boto3(server):
     _, store = in_trouble(server)
     server.answers = [GOOD, found(b"012345678"), found(b"012345678")]
@@ -334,6 +348,29 @@ def test_it_is_chosen_by_a_setting(minio_bucket):
         store_for(S3ObjectStore(minio_bucket), transport="obstore")
     with pytest.raises(InvalidArgumentError, match="use 'boto3' or 'obstore'"):
         sqlite_s3vfs.Settings(transport="carrier pigeon")  # type: ignore[arg-type]
+
+
+def test_a_database_is_read_through_it(minio_bucket, prefix, by_obstore):
+    name = f"{prefix}db"
+    writer = sqlite_s3vfs.S3VFS(minio_bucket)
+    with closing(apsw.Connection(name, vfs=writer.name)) as connection:
+        connection.execute("CREATE TABLE t(x)")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO t VALUES (randomblob(?))", [(100_000,)] * 30)
+        connection.execute("COMMIT")
+    reader = sqlite_s3vfs.S3VFS(
+        minio_bucket, settings=sqlite_s3vfs.Settings(transport="obstore")
+    )
+
+    with closing(apsw.Connection(name, vfs=reader.name)) as connection:
+        found = connection.execute("SELECT count(*), sum(length(x)) FROM t").fetchall()
+
+    assert found == [(30, 3_000_000)]
+    assert by_obstore
+    assert all(key.startswith(f"{name}/segments/") for key in by_obstore)
+    assert reader.metrics().get.retries == 0
+    writer.close()
+    reader.close()
 
 
 def test_where_it_is_not_installed_the_error_says_how_to(minio_bucket, monkeypatch):
