@@ -67,7 +67,7 @@ FULL = Plan(
     ancestor=0.05,
     latencies=(0.0, 0.005, 0.03),
     line=LINE,
-    repetitions=5,
+    repetitions=3,
     scan_repetitions=2,
 )
 QUICK = Plan(
