@@ -22,6 +22,9 @@ COLOURS = {
     "ancestor": "#d1495b",
 }
 
+_HEIGHT = 0.24
+"""Of a bar; the rows of the queries are 1 apart."""
+
 
 def draw(found: Mapping[Case, Figures], path: Path, *, network: Network = SHOWN) -> None:
     """Write an SVG: for each query a bar for each way, cold, open included, on a logarithmic axis.
@@ -38,38 +41,31 @@ def draw(found: Mapping[Case, Figures], path: Path, *, network: Network = SHOWN)
     # The same picture from the same figures: text as text, no date, no random ids.
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "reads", "font.size": 9}
     with mpl.rc_context(style):
-        figure, axes = plt.subplots(figsize=(8, 0.75 * len(queries) + 1.2), layout="constrained")
-        ways = [way for way in TITLES if any(case.way == way for case in found)]
-        for number, way in enumerate(ways):
-            _bars(axes, found, [query.name for query in queries], way, number / len(ways), network)
+        figure, axes = plt.subplots(figsize=(7.5, 0.55 * len(queries) + 1), layout="constrained")
+        for way in TITLES:
+            _bars(axes, found, [query.name for query in queries], way, network)
         axes.set_yticks(range(len(queries)), [query.title for query in queries])
+        axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.set_xscale("log")
+        axes.margins(x=0.08, y=0.01)
         axes.set_xlabel(f"milliseconds, cold, open included, {network_title(network)} for each request")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=len(TITLES))
         figure.savefig(path, format="svg", metadata={"Date": None})
         plt.close(figure)
 
 
 def _bars(
-    axes: Axes,
-    found: Mapping[Case, Figures],
-    queries: list[str],
-    way: str,
-    place: float,
-    network: Network,
+    axes: Axes, found: Mapping[Case, Figures], queries: list[str], way: str, network: Network
 ) -> None:
-    cases = [found.get(Case(query, "cold", way, network)) for query in queries]
-    rows = [(y, case.seconds * 1000) for y, case in enumerate(cases) if case is not None]
-    if not rows:
-        return
-    height = 0.8 / 5
-    drawn: Any = axes.barh(
-        [y - 0.4 + 0.8 * place + height / 2 for y, _ in rows],
-        [milliseconds for _, milliseconds in rows],
-        height=height,
-        color=COLOURS[way],
-        label=TITLES[way],
-    )
-    axes.bar_label(drawn, fmt="%.0f", padding=2, fontsize=7)
+    """The bars of one way, each beside those of the others that were asked the same."""
+    places, milliseconds = [], []
+    for row, query in enumerate(queries):
+        asked = [other for other in TITLES if Case(query, "cold", other, network) in found]
+        if way in asked:
+            places.append(row + _HEIGHT * (asked.index(way) - (len(asked) - 1) / 2))
+            milliseconds.append(found[Case(query, "cold", way, network)].seconds * 1000)
+    if places:
+        bars = axes.barh(places, milliseconds, _HEIGHT, color=COLOURS[way], label=TITLES[way])
+        axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
