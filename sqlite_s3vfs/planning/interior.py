@@ -42,7 +42,7 @@ def gather_interior(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
 
 
 def interior_of_blocks(
-    contents: Mapping[int, bytes], block_size: int, page_size: int
+    contents: Mapping[int, bytes | memoryview], block_size: int, page_size: int
 ) -> tuple[InteriorPage, ...]:
     """The interior pages (and page 1) that lie in one of these blocks altogether, compressed."""
     pages = {}

@@ -62,7 +62,8 @@ class Prepared:
     ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
     copies of such. ``pages_written`` counts what the transaction itself wrote.
     ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
-    ``born_dead`` counts blocks of this commit's own segments that were written over before it.
+    ``born_dead`` counts blocks of this commit's segments that it does not refer to: written over before
+    it, or beside those that a new content takes from the old one.
     ``anew`` says that nothing of the base's content is carried on (a whole database was written, or the
     version ``restored`` is brought back: then the map is that one's, and ``replaced`` are its locators).
     """
@@ -264,7 +265,8 @@ def dead_blocks(base: Manifest, prepared: Prepared) -> Liveness:
         liveness = after_replacing(prepared.restored.dead, prepared.replaced, version)
         return Liveness(liveness.dead, (*content_died(base.version).died, *liveness.died))
     if prepared.anew:
-        return content_died(base.version if base.commits else 0)
+        replaced = content_died(base.version if base.commits else 0)
+        return Liveness(dict(prepared.born_dead), replaced.died)
     liveness = after_replacing({**base.dead, **prepared.born_dead}, prepared.replaced, version)
     if prepared.adoption:
         adoption = prepared.adoption

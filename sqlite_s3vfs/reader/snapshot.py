@@ -123,11 +123,13 @@ class Snapshot:
 
         ``offset`` is the start of a block, and ``size`` whole blocks or up to the end of the file.
         """
-        file = bytearray(size)
+        parts: list[bytes] = []
         for block, _, stop in block_spans(offset, size, self.block_size):
             content = self._held.get(block, contents.get(block, b""))[:stop]
-            start = block * self.block_size - offset
-            file[start : start + len(content)] = content
+            parts += [content, bytes(stop - len(content))]
+        if not self.pages.tail_numbers:
+            return b"".join(parts)
+        file = bytearray().join(parts)
         for page in self.pages.tail_numbers:
             start = (page - 1) * self.page_size - offset
             if -self.page_size < start < size:

@@ -29,7 +29,7 @@ class Part:
     """The blocks of one segment, on their way into the store or there."""
 
     def __init__(
-        self, source: SegmentSource, contents: Mapping[int, bytes], page_size: int
+        self, source: SegmentSource, contents: Mapping[int, bytes | memoryview], page_size: int
     ) -> None:
         self.source = source
         self.page_size = page_size
@@ -38,7 +38,7 @@ class Part:
         self.interior: tuple[InteriorPage, ...] = ()
         self.named = False
         """Whether a manifest that refers to the segment was ever about to be put."""
-        self.contents: Mapping[int, bytes] | None = contents
+        self.contents: Mapping[int, bytes | memoryview] | None = contents
         """None once they are encoded."""
         self.segment: Segment | None = None
         """None before that, and once it is in the store."""
@@ -105,7 +105,12 @@ class SegmentsAhead:
         self._block_size = block_size
         self._under_way: deque[Part] = deque()
 
-    def put(self, contents: Mapping[int, bytes], page_size: int) -> Part:
+    @property
+    def bytes_under_way(self) -> int:
+        """Bytes of blocks that are not known to be in the store yet."""
+        return sum(part.size for part in self._under_way)
+
+    def put(self, contents: Mapping[int, bytes | memoryview], page_size: int) -> Part:
         """Start to upload these blocks, which ascend; waits while too much is under way. 1 PUT.
 
         Interior pages are gathered by the way.
@@ -113,7 +118,7 @@ class SegmentsAhead:
         Raises:
             StoreUnavailableError, AccessDeniedError: an earlier one failed; this one was not begun.
         """
-        while sum(part.size for part in self._under_way) >= UNDER_WAY_MAX:
+        while self.bytes_under_way >= UNDER_WAY_MAX:
             self._under_way[0].wait()
             self._under_way.popleft()
         name = ObjectName(self._version, self._engine.ids.new_id())

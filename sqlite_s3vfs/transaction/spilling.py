@@ -162,7 +162,7 @@ class Spilling:
         part = self._home[block]
         contents = part.contents                # goes at any moment
         if contents is not None:
-            return contents[block]
+            return bytes(contents[block])
         return self._reader.cached(block, self._whole(part, block, 0))
 
     def _fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:

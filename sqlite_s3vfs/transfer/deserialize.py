@@ -4,19 +4,21 @@ Blocks from 1 on are uploaded as the bytes come, many at once. Block 0 goes last
 own: its header may have to be raised above that of the content which is replaced (invariant I9),
 and which content that is shows only when the manifest is put. A source that fails, or bytes that are
 no database, leave the old content; what was uploaded is removed.
+
+Blocks that are stored already are not uploaded again (``unchanged``). Where others commit meanwhile,
+such a block may have lost its place by the time of the manifest: it is then read from the version
+that the import began with, and uploaded after all.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, wait
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 from sqlite_s3vfs.database import Database, Version
 from sqlite_s3vfs.errors import ConflictError, InvalidArgumentError
-from sqlite_s3vfs.format.geometry import unit_count
+from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.geometry import block_spans, unit_count
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
 from sqlite_s3vfs.format.sqlite_header import (
@@ -26,17 +28,15 @@ from sqlite_s3vfs.format.sqlite_header import (
     raised_above,
     without_wal,
 )
-from sqlite_s3vfs.planning.interior import gather_interior
-from sqlite_s3vfs.planning.segments import Segment, SegmentBuilder, build_segments, locators_of
+from sqlite_s3vfs.planning.interior import interior_of_blocks
+from sqlite_s3vfs.planning.segments import encode_blocks, locators_of
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.transaction.ahead import SegmentsAhead
+from sqlite_s3vfs.transfer.unchanged import KnownBlocks, dead_beside
 from sqlite_s3vfs.uploads import Uploads, check_born
 
-PART_SIZE = 4 << 20
-"""Bytes of the file that one task encodes and uploads."""
-PARTS_AHEAD = 8
-"""Parts under way at once: with their encoded copies about 64 MiB."""
 _ATTEMPTS_MAX = 20
 
 
@@ -48,8 +48,9 @@ def deserialize_iter(
     Chunks may have any sizes. Readers see the old content or the new one whole. On a new name the
     bytes are kept exactly; on an existing one the change counter and schema cookie are raised above
     those replaced, so that open connections notice. A header in WAL mode is turned to rollback
-    mode, because WAL cannot be used here. About one PUT for 4 MiB, several at once, then history
-    and block 0, then the manifest.
+    mode, because WAL cannot be used here. About one PUT for 4 MiB of what is not stored already,
+    several at once, then history and block 0, then the manifest; over an existing database one small
+    GET for each of its segments before.
 
     Raises:
         InvalidArgumentError: the bytes are not a whole SQLite database.
@@ -59,14 +60,13 @@ def deserialize_iter(
     """
     base = database.version()
     database.committer.check_writable(base.origin.manifest)
-    uploads = Uploads(database.engine)
-    incoming = _Import(database, base.origin.manifest, uploads, on_progress)
+    incoming = _Import(database, base, on_progress)
     try:
         incoming.consume(bytes_iter)
         incoming.check()
         _publish(database, base, incoming)
     except BaseException:
-        uploads.abandon()
+        incoming.ahead.abandon()
         raise
     on_progress(Progress("deserialize", incoming.size, incoming.size))
 
@@ -80,9 +80,9 @@ def _publish(database: Database, base: Version, incoming: _Import) -> None:
                 "the database was made by another writer meanwhile; nothing of the import is kept. "
                 f"prefix={database.prefix!r}"
             )
-        check_born(newest.origin.manifest, incoming.uploads.born_ms)
+        check_born(newest.origin.manifest, incoming.ahead.uploads.born_ms)
         try:
-            database.publish_content(newest, incoming.prepared, incoming.uploads)
+            database.publish_content(newest, incoming.prepared, incoming.ahead.uploads)
         except ConflictError:
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise
@@ -91,31 +91,28 @@ def _publish(database: Database, base: Version, incoming: _Import) -> None:
             return
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Blocks that were uploaded: their segments (without data), and the interior pages in them."""
-
-    segments: tuple[Segment, ...]
-    interior: tuple[InteriorPage, ...]
-    size: int
-
-
 class _Import:
-    """The content that comes in."""
+    """The content that comes in, on top of ``base``."""
 
-    def __init__(
-        self, database: Database, base: Manifest, uploads: Uploads, on_progress: OnProgress
-    ) -> None:
+    def __init__(self, database: Database, base: Version, on_progress: OnProgress) -> None:
+        manifest = base.origin.manifest
         self.size = 0
-        self.uploads = uploads
+        self.ahead = SegmentsAhead(
+            database.engine,
+            database.keys,
+            database_id=manifest.database_id,
+            version=manifest.version + 1,
+            block_size=manifest.block_size,
+        )
         self._database = database
-        self._base = base
+        self._base = base.snapshot
+        self._known = KnownBlocks(database, base.snapshot)
+        self._kept: dict[int, Locator] = {}
+        self._kept_interior: list[InteriorPage] = []
         self._on_progress = on_progress
-        self._started: deque[Future[_Part]] = deque()
-        self._parts: list[_Part] = []
+        self._pending: dict[int, bytes | memoryview] = {}
         self._first_block = b""
         self._header: SQLiteHeader | None = None
-        self._done = 0
 
     @property
     def page_size(self) -> int:
@@ -125,16 +122,19 @@ class _Import:
     def consume(self, bytes_iter: Iterable[bytes]) -> None:
         """Take the whole file; all but block 0 is uploaded when this returns."""
         block_size = self._base.block_size
-        part_blocks = max(1, PART_SIZE // block_size)
-        try:
-            parts = _resliced(bytes_iter, block_size, part_blocks * block_size)
-            self._take_first(next(parts, b""))
-            for index, content in enumerate(parts):
-                self._start(1 + index * part_blocks, content)
-            while self._started:
-                self._finish_one()
-        finally:
-            wait(self._started)
+        parts = _resliced(bytes_iter, block_size, self.ahead.part_blocks * block_size)
+        self._take_first(bytes(next(parts, b"")))
+        for part in parts:
+            for block, start, stop in block_spans(self.size, len(part), block_size):
+                offset = block * block_size - self.size
+                self._take(block, part[offset + start : offset + stop])
+            self.size += len(part)
+            if len(self._pending) >= self.ahead.part_blocks:
+                self._upload_pending()
+            waiting = self.ahead.bytes_under_way + sum(map(len, self._pending.values()))
+            self._on_progress(Progress("deserialize", self.size - waiting, None))
+        self._upload_pending()
+        self.ahead.finish()
 
     def check(self) -> None:
         """Refuse bytes that are not a whole database.
@@ -157,19 +157,29 @@ class _Import:
     def prepared(self, base: Manifest, snapshot: Snapshot, skeleton: Prepared,
                  uploads: Uploads) -> Prepared:
         """The commit that puts this content in the place of ``base``; uploads block 0."""
+        version = base.version + 1
+        self._save_moved(snapshot)
+        written, interior = dict(self._kept), list(self._kept_interior)
+        for part in self.ahead.parts:
+            interior += part.interior
+            source = part.source._replace(first=version)
+            for block in part.sizes:
+                written[block] = part.locator(block)._replace(source=source)
         first = self._settled_first_block(snapshot)
-        parts = list(self._parts)
         if first:
-            parts.append(self._upload(0, first, uploads))
+            name = ObjectName(version, self._database.engine.ids.new_id())
+            segment = encode_blocks(base.database_id, name, {0: first})
+            uploads.put(self._database.keys.segment(name), segment.data)
+            written.update(locators_of([segment], version))
+            interior += interior_of_blocks({0: first}, base.block_size, self.page_size)
         return replace(
             skeleton,
             page_size=self.page_size,
             size=self.size,
             pages_written=unit_count(self.size, self.page_size) if self.page_size else 0,
-            written=locators_of(
-                (segment for part in parts for segment in part.segments), base.version + 1
-            ),
-            interior=tuple(page for part in parts for page in part.interior),
+            written=written,
+            born_dead=dead_beside(self._kept.values()),
+            interior=tuple(interior),
         )
 
     def _settled_first_block(self, snapshot: Snapshot) -> bytes:
@@ -186,57 +196,53 @@ class _Import:
         if content and self._header is None:
             self.check()
 
-    def _start(self, first: int, content: bytes) -> None:
-        self.size += len(content)
-        while len(self._started) >= PARTS_AHEAD:
-            self._finish_one()
-        task = partial(self._upload, first, content, self.uploads)
-        self._started.append(self._database.engine.pool.submit(task))
+    def _take(self, block: int, content: memoryview) -> None:
+        """Upload the block with those to come, unless it is stored already."""
+        if not self._known:
+            self._pending[block] = content
+            return
+        locator = self._known.locator(block, content)
+        if locator is None:
+            self._pending[block] = bytes(content)       # a view would keep its neighbours in memory
+        else:
+            self._kept[block] = locator
+            page_size = self.page_size
+            found = interior_of_blocks({block: content}, self._base.block_size, page_size)
+            self._kept_interior += found
 
-    def _finish_one(self) -> None:
-        part = self._started.popleft().result()
-        self._parts.append(part)
-        self._done += part.size
-        self._on_progress(Progress("deserialize", self._done, None))
+    def _upload_pending(self) -> None:
+        step, blocks = self.ahead.part_blocks, list(self._pending)
+        for start in range(0, len(blocks), step):
+            part = {block: self._pending[block] for block in blocks[start : start + step]}
+            self.ahead.put(part, self.page_size)
+        self._pending = {}
 
-    def _upload(self, first: int, content: bytes, uploads: Uploads) -> _Part:
-        engine = self._database.engine
-        version = self._base.version + 1
-        block_size = self._base.block_size
-        builder = SegmentBuilder(
-            self._base.database_id,
-            engine.settings.segment_size,
-            lambda: ObjectName(version, engine.ids.new_id()),
-        )
-        view = memoryview(content)
-        blocks = (
-            (first + index, view[index * block_size : (index + 1) * block_size])
-            for index in range(unit_count(len(content), block_size))
-        )
-        segments = []
-        for segment in build_segments(builder, blocks):
-            uploads.create(self._database.keys.segment(segment.name), segment.data)
-            segments.append(segment._replace(data=b""))
-        pages = dict(_whole_pages(first * block_size, content, self.page_size))
-        return _Part(tuple(segments), gather_interior(pages), len(content))
+    def _save_moved(self, newest: Snapshot) -> None:
+        """Upload what was stored already, but lies there no more in the version that is replaced."""
+        places = newest.locators(self._kept)
+        moved = sorted(block for block, place in self._kept.items() if places.get(block) != place)
+        step = self.ahead.part_blocks
+        for start in range(0, len(moved), step):
+            part = moved[start : start + step]
+            contents = self._base.fetch(part)
+            self.ahead.put({block: contents[block] for block in part}, self.page_size)
+            for block in part:
+                del self._kept[block]
+        if moved:
+            self.ahead.finish()
 
 
-def _resliced(bytes_iter: Iterable[bytes], first: int, size: int) -> Iterator[bytes]:
+def _resliced(bytes_iter: Iterable[bytes], first: int, size: int) -> Iterator[memoryview]:
     """The same bytes: ``first`` of them, then pieces of ``size``, the last one shorter."""
-    pending = bytearray()
-    wanted = first
+    piece, filled = memoryview(bytearray(first)), 0
     for chunk in bytes_iter:
-        pending += chunk
-        while len(pending) >= wanted:
-            yield bytes(pending[:wanted])
-            del pending[:wanted]
-            wanted = size
-    if pending:
-        yield bytes(pending)
-
-
-def _whole_pages(offset: int, content: bytes, page_size: int) -> Iterator[tuple[int, bytes]]:
-    """Number and bytes of the pages that lie in ``content`` altogether."""
-    start = -offset % page_size
-    for position in range(start, len(content) - page_size + 1, page_size):
-        yield (offset + position) // page_size + 1, content[position : position + page_size]
+        rest = memoryview(chunk)
+        while rest:
+            taken = min(len(rest), len(piece) - filled)
+            piece[filled : filled + taken] = rest[:taken]
+            rest, filled = rest[taken:], filled + taken
+            if filled == len(piece):
+                yield piece
+                piece, filled = memoryview(bytearray(size)), 0
+    if filled:
+        yield piece[:filled]

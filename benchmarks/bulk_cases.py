@@ -1,0 +1,278 @@
+"""The writes and transfers that are measured, for this library, its ancestor and local SQLite.
+
+Each case prepares what it needs and hands the rest to ``measured``. Names: what is done, then by whom:
+``ours`` (whichever ``sqlite_s3vfs`` is installed: the ancestor's environment runs the same cases),
+``local`` (SQLite on a local file, then boto3's ``upload_file``), ``raw`` (requests of 4 MiB without any
+library).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from benchmarks.dataset import Row, random_rows
+
+MIB = 1 << 20
+CHUNK = 4 * MIB
+NAME = "bulk/db.sqlite"
+RAW = "raw"
+_POOL = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a case works with; ``size`` is in the case's own unit."""
+
+    bucket: Any
+    size: int
+    folder: str
+    measured: Callable[[Callable[[], None]], None]
+
+    def connect(self) -> apsw.Connection:
+        """A connection through a new VFS."""
+        import sqlite_s3vfs  # here: the cases without it are measured without it
+
+        self._vfss.append(sqlite_s3vfs.S3VFS(bucket=self.bucket))
+        return apsw.Connection(NAME, vfs=self._vfss[-1].name)
+
+    def vfs(self) -> Any:
+        """A new VFS."""
+        import sqlite_s3vfs
+
+        self._vfss.append(sqlite_s3vfs.S3VFS(bucket=self.bucket))
+        return self._vfss[-1]
+
+    @property
+    def _vfss(self) -> list[Any]:
+        return _KEPT
+
+    def local(self) -> apsw.Connection:
+        """A connection to a fresh local file."""
+        return apsw.Connection(str(Path(self.folder) / "local.sqlite"))
+
+    def upload_file(self) -> None:
+        """What a user without this library does next."""
+        self.bucket.upload_file(str(Path(self.folder) / "local.sqlite"), "local.sqlite")
+
+
+_KEPT: list[Any] = []
+"""The ancestor's VFS objects go when nothing refers to them."""
+
+
+def noise(size: int) -> Iterator[bytes]:
+    """``size`` bytes that no compression makes smaller, in chunks of 4 MiB, no two of them equal."""
+    pool = random.Random(1).randbytes(_POOL)
+    chance = random.Random(2)
+    for done in range(0, size, CHUNK):
+        start = chance.randrange(_POOL - CHUNK)
+        yield pool[start : start + min(CHUNK, size - done)]
+
+
+def noisy_database(size: int) -> Iterator[bytes]:
+    """The bytes of a database that SQLite opens, whose pages but the first are noise."""
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE t(a)")
+    page = bytearray(connection.serialize("main")[:4096])
+    page[28:32] = (size // 4096).to_bytes(4, "big")
+    chunks = noise(size)
+    first = bytearray(next(chunks))
+    first[:4096] = page
+    yield bytes(first)
+    yield from chunks
+
+
+def raw_puts(bench: Bench) -> None:
+    """The bytes as objects of 4 MiB, as many at once as the client has connections."""
+    client, name = bench.bucket.meta.client, bench.bucket.name
+
+    def put(index: int, body: bytes) -> None:
+        client.put_object(Bucket=name, Key=f"{RAW}/{index:06d}", Body=bytearray(body))
+
+    def run() -> None:
+        workers = client.meta.config.max_pool_connections
+        with ThreadPoolExecutor(workers) as pool:
+            waiting = []
+            for index, body in enumerate(noise(bench.size * MIB)):
+                waiting.append(pool.submit(put, index, body))
+                if len(waiting) > 2 * workers:
+                    waiting.pop(0).result()
+            for future in waiting:
+                future.result()
+
+    bench.measured(run)
+
+
+def raw_gets(bench: Bench) -> None:
+    """The same objects back, in the same way."""
+    client, name = bench.bucket.meta.client, bench.bucket.name
+
+    def get(index: int) -> int:
+        return len(client.get_object(Bucket=name, Key=f"{RAW}/{index:06d}")["Body"].read())
+
+    def run() -> None:
+        with ThreadPoolExecutor(client.meta.config.max_pool_connections) as pool:
+            assert sum(pool.map(get, range(bench.size * MIB // CHUNK))) == bench.size * MIB
+
+    bench.measured(run)
+
+
+def import_ours(bench: Bench) -> None:
+    """``deserialize_iter`` to a new name."""
+    vfs = bench.vfs()
+    bench.measured(lambda: vfs.deserialize_iter(NAME, noisy_database(bench.size * MIB)))
+
+
+def export_ours(bench: Bench) -> None:
+    """``serialize_iter`` of that."""
+    vfs = bench.vfs()
+
+    def run() -> None:
+        assert sum(map(len, vfs.serialize_iter(NAME))) == bench.size * MIB
+
+    bench.measured(run)
+
+
+def export_fileobj_ours(bench: Bench) -> None:
+    """``serialize_fileobj`` into boto3's ``upload_fileobj``."""
+    vfs = bench.vfs()
+    bench.measured(
+        lambda: bench.bucket.upload_fileobj(vfs.serialize_fileobj(key_prefix=NAME), "copy.sqlite")
+    )
+
+
+def build_ours(bench: Bench) -> None:
+    """``size`` MiB of incompressible rows, in one transaction."""
+    connection = bench.connect()
+    bench.measured(lambda: _build(connection, bench.size))
+
+
+def build_local(bench: Bench) -> None:
+    """The same rows into a local file, then ``upload_file``."""
+    connection = bench.local()
+
+    def run() -> None:
+        _build(connection, bench.size)
+        connection.close()
+        bench.upload_file()
+
+    bench.measured(run)
+
+
+def _build(connection: apsw.Connection, mib: int) -> None:
+    connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, body BLOB)")
+    starts = range(0, CHUNK, 1024)
+    rows = ((chunk[start : start + 960],) for chunk in noise(mib * MIB) for start in starts)
+    with connection:
+        connection.executemany("INSERT INTO t(body) VALUES (?)", rows)
+
+
+def insert_ours(bench: Bench) -> None:
+    """``size`` rows of text with an index on random keys, in one transaction."""
+    connection = bench.connect()
+    bench.measured(lambda: _insert(connection, bench.size, commits=1))
+
+
+def insert_local(bench: Bench) -> None:
+    connection = bench.local()
+
+    def run() -> None:
+        _insert(connection, bench.size, commits=1)
+        connection.close()
+        bench.upload_file()
+
+    bench.measured(run)
+
+
+def insert_in_1000_ours(bench: Bench) -> None:
+    """The same in a thousand transactions."""
+    connection = bench.connect()
+    bench.measured(lambda: _insert(connection, bench.size, commits=1000))
+
+
+def insert_in_1000_local(bench: Bench) -> None:
+    connection = bench.local()
+
+    def run() -> None:
+        _insert(connection, bench.size, commits=1000)
+        connection.close()
+        bench.upload_file()
+
+    bench.measured(run)
+
+
+def _insert(connection: apsw.Connection, count: int, *, commits: int) -> None:
+    connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, k TEXT, v TEXT)")
+    connection.execute("CREATE INDEX t_k ON t(k)")
+    rows = random_rows(1, first_id=1)
+    for _ in range(commits):
+        with connection:
+            connection.executemany(
+                "INSERT INTO t VALUES (?, ?, ?)", (next(rows) for _ in range(count // commits))
+            )
+
+
+def commits_ours(bench: Bench) -> None:
+    """``size`` commits of one random row each, in a table of 100 000 rows."""
+    connection = bench.connect()
+    _insert(connection, 100_000, commits=1)
+    ids = random.Random(3)
+    row = random_rows(4, first_id=1)
+
+    def run() -> None:
+        for _ in range(bench.size):
+            _, key, value = next(row)
+            changed: Row = (ids.randint(1, 100_000), key, value)
+            connection.execute("UPDATE t SET k = ?2, v = ?3 WHERE id = ?1", changed)
+
+    bench.measured(run)
+
+
+def updates_ours(bench: Bench) -> None:
+    """``size`` random rows of an imported table of 1 GiB, in transactions of 100."""
+    connection = bench.connect()
+    count = connection.execute("SELECT max(id) FROM t").get
+    chance = random.Random(5)
+
+    def run() -> None:
+        for _ in range(0, bench.size, 100):
+            with connection:
+                connection.executemany(
+                    "UPDATE t SET body = ?2 WHERE id = ?1",
+                    ((chance.randint(1, count), chance.randbytes(960)) for _ in range(100)),
+                )
+
+    bench.measured(run)
+
+
+def vacuum_ours(bench: Bench) -> None:
+    """``VACUUM`` of what the build left."""
+    connection = bench.connect()
+    bench.measured(lambda: list(connection.execute("VACUUM")))
+
+
+CASES: dict[str, Callable[[Bench], None]] = {
+    case.__name__: case
+    for case in (
+        raw_puts,
+        raw_gets,
+        import_ours,
+        export_ours,
+        export_fileobj_ours,
+        build_ours,
+        build_local,
+        insert_ours,
+        insert_local,
+        insert_in_1000_ours,
+        insert_in_1000_local,
+        commits_ours,
+        updates_ours,
+        vacuum_ours,
+    )
+}
