@@ -165,7 +165,7 @@ class NewestVersion:
         state = head.manifest.state
         if state is State.PENDING:
             raise NotFoundError(
-                "a fork is being made here: wait, or have collect on its parent give it up. "
+                "a fork is being made here: wait until it is done, or remove it to give it up. "
                 f"key={self._keys.manifest!r}"
             )
         origin = Origin(head.manifest, head)

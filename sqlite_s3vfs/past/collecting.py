@@ -18,15 +18,13 @@ from dataclasses import dataclass
 
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.errors import (
-    ConflictError,
     CorruptError,
     InvalidArgumentError,
     NotFoundError,
     SnapshotTooOldError,
 )
 from sqlite_s3vfs.format.manifest import Manifest, Pin, State
-from sqlite_s3vfs.manifests import Head
-from sqlite_s3vfs.past.forking import aborted
+from sqlite_s3vfs.past.forking import give_up
 from sqlite_s3vfs.past.garbage import (
     Found,
     Garbage,
@@ -87,9 +85,10 @@ def collect(
             f"grace_seconds={grace_seconds}"
         )
     head = manifest_head(database)
-    if head.manifest.state not in (State.LIVE, State.TOMBSTONE):
+    if head.manifest.state is State.PENDING:
         raise NotFoundError(
-            f"there is no such database, only a fork that was begun. name={database.prefix!r}"
+            "a fork is being made here: wait until it is done, or remove it to give it up. "
+            f"name={database.prefix!r}"
         )
     listed = list_objects(database)
     floor_ms = int(database.engine.store.last_date * 1000) - grace_seconds * 1000
@@ -141,7 +140,7 @@ def is_stale(database: Database, pin: Pin, floor_ms: int, *, dry_run: bool = Fal
     if manifest.fork_id == pin.pin_id and manifest.state is State.PENDING:
         if head.time_ms >= floor_ms or dry_run:
             return False
-        return _given_up(child, head) and not outliving(manifest)
+        return give_up(child, head) and not outliving(manifest)
     lives = manifest.fork_id == pin.pin_id and manifest.state is State.LIVE
     return not lives and not outliving(manifest)
 
@@ -153,16 +152,6 @@ def outliving(manifest: Manifest) -> bool:
         pin.child_prefix and not (live and pin.database_id == manifest.database_id)
         for pin in manifest.pins
     )
-
-
-def _given_up(child: Database, head: Head) -> bool:
-    """Whether a fork that was begun long ago is given up now, and will never go live."""
-    engine = child.engine
-    try:
-        child.manifests.publish(head, aborted(head.manifest, engine.ids.new_id(), engine.writer))
-    except ConflictError:
-        return False                            # it went live at last
-    return True
 
 
 def _needs_no_parent(manifest: Manifest, borrowed: frozenset[bytes]) -> bool:

@@ -79,20 +79,30 @@ def fork(database: Database, child: Database, moment: Moment = NEWEST) -> Snapsh
     except CommitUnknownError:
         raise                                   # it may be live: a collection finds out
     except BaseException:
-        _give_up(database, child, place, pin)
+        _tidy_up(database, child, place, pin)
         raise
 
 
-def aborted(pending: Manifest, commit_id: bytes, writer: str) -> Manifest:
-    """The manifest of a fork that is given up: the version after the pending one."""
-    version = pending.version + 1
-    return replace(
-        pending,
+def give_up(child: Database, pending: Head) -> bool:
+    """Have a fork that was begun never go live; whether that came first. 1 PUT.
+
+    Only then its pin in the parent is stale.
+    """
+    engine, manifest = child.engine, pending.manifest
+    version = manifest.version + 1
+    commit = Commit(version, engine.ids.new_id(), 0, engine.writer, 0, 0)
+    aborted = replace(
+        manifest,
         state=State.ABORTED,
         version=version,
-        commits=(*pending.commits, Commit(version, commit_id, 0, writer, 0, 0)),
+        commits=(*manifest.commits, commit),
         oldest_readable=version,
     )
+    try:
+        child.manifests.publish(pending, aborted)
+    except ConflictError:
+        return False
+    return True
 
 
 def _free_place(database: Database, child: Database) -> Origin:
@@ -175,14 +185,13 @@ def _published(child: Database, place: Head, live: Manifest, uploads: Uploads) -
         raise
 
 
-def _give_up(database: Database, child: Database, place: Head, pin: Pin) -> None:
-    """Mark the child as given up, and only then let the parent go; what fails is left to collection."""
-    engine = child.engine
+def _tidy_up(database: Database, child: Database, place: Head, pin: Pin) -> None:
+    """Give the child up, and only then let the parent go; what fails is left to a collection."""
     try:
-        child.manifests.publish(place, aborted(place.manifest, engine.ids.new_id(), engine.writer))
-        maintain(database, lambda base: without_pins(base, frozenset([pin.pin_id])))
+        if give_up(child, place):
+            maintain(database, lambda base: without_pins(base, frozenset([pin.pin_id])))
     except S3VFSError:
         _log.warning(
-            "a fork that failed could not be tidied up; collect on its parent does. child=%r",
+            "a fork that failed could not be tidied up; removing it does. child=%r",
             child.prefix, exc_info=True,
         )

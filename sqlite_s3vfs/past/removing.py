@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sqlite_s3vfs.database import Database
-from sqlite_s3vfs.errors import ConflictError, NotFoundError, S3VFSError
+from sqlite_s3vfs.errors import ConflictError, S3VFSError
 from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.manifests import Head
+from sqlite_s3vfs.past.forking import give_up
 from sqlite_s3vfs.past.garbage import delete_all, find_garbage, old_blocks, unpin_parent
 from sqlite_s3vfs.past.maintenance import manifest_head
 from sqlite_s3vfs.planning.successor import Prepared, successor
@@ -36,6 +37,8 @@ class Removed:
 def remove(database: Database, *, on_progress: OnProgress = no_progress) -> Removed:
     """Remove the database with its past and its checkpoints; forks of it live on.
 
+    A fork that is being made is given up.
+
     Where it was cut off it is run again and goes on. 1 GET, 1 or 2 PUTs; then 1 LIST and 1 DELETE a
     1 000 objects, and what it takes to read the map.
 
@@ -47,10 +50,8 @@ def remove(database: Database, *, on_progress: OnProgress = no_progress) -> Remo
     head = manifest_head(database)
     if head.manifest.state is State.LIVE:
         head = _bury(database, head)
-    elif head.manifest.state is not State.TOMBSTONE:
-        raise NotFoundError(
-            f"there is no such database, only a fork that was begun. name={database.prefix!r}"
-        )
+    elif head.manifest.state is State.PENDING and not give_up(database, head):
+        raise ConflictError(f"the fork went live meanwhile: remove it now. name={database.prefix!r}")
     tombstone = head.manifest
     garbage = find_garbage(database, tombstone, born_before_ms=None)
     sizes = {**old_blocks(database, tombstone), **garbage.sizes}

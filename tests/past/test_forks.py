@@ -107,16 +107,21 @@ def test_the_cost_of_a_fork(recorded, fresh, memory):
 
 def test_a_fork_in_the_making_is_no_database(recorded, fresh, monkeypatch, record):
     monkeypatch.setattr("sqlite_s3vfs.past.forking._activate", die)
-    monkeypatch.setattr("sqlite_s3vfs.past.forking._give_up", lambda *arguments: None)
+    monkeypatch.setattr("sqlite_s3vfs.past.forking._tidy_up", lambda *arguments: None)
     with pytest.raises(Died):
         fork(fresh(), fresh(CHILD))
 
     with pytest.raises(NotFoundError, match="a fork is being made"):
         fresh(CHILD).snapshot()
     with pytest.raises(NotFoundError):
-        remove(fresh(CHILD))
+        collect(fresh(CHILD))
     with pytest.raises(apsw.IOError, match="a fork is being made"):
         record(name=CHILD).connection.execute("create table t(a)")
+
+    remove(fresh(CHILD))
+
+    assert forks(fresh()) == ()
+    record(name=CHILD).connection.execute("create table t(a)")
 
 
 def test_a_fork_that_fails_leaves_nothing(recorded, fresh, monkeypatch):
@@ -133,7 +138,7 @@ def test_a_fork_that_fails_leaves_nothing(recorded, fresh, monkeypatch):
 
 def test_a_fork_that_was_cut_off_is_given_up(recorded, fresh, monkeypatch, clock):
     monkeypatch.setattr("sqlite_s3vfs.past.forking._activate", die)
-    monkeypatch.setattr("sqlite_s3vfs.past.forking._give_up", lambda *arguments: None)
+    monkeypatch.setattr("sqlite_s3vfs.past.forking._tidy_up", lambda *arguments: None)
     with pytest.raises(Died):
         fork(fresh(), fresh(CHILD))
     collect(fresh())
