@@ -10,6 +10,7 @@
     sql          shell, query
     files, download             import, export
     moments, history, checkpoints   log, retention, restore, checkpoint
+    branches, care              fork, diff, verify, collect, rm
     doctor, examination         what works with a bucket, and what is missing
     policies     the IAM policies of each role
 

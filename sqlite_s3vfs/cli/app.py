@@ -27,6 +27,11 @@ COMMANDS: dict[str, str] = {
     "retention": "history",
     "restore": "history",
     "checkpoint": "checkpoints",
+    "diff": "branches",
+    "fork": "branches",
+    "verify": "care",
+    "collect": "care",
+    "rm": "care",
     "doctor": "doctor",
     "completion": "completion",
 }
@@ -108,6 +113,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:                             # Ctrl-C, or the end of input at a question
         click.echo("\ninterrupted.", err=True)
         return Exit.INTERRUPTED
+    except SystemExit:
+        raise
     except BaseException as error:
         code = exit_of(error.__cause__ if isinstance(error, ReaderGoneError) else error)
         if code is Exit.BUG:

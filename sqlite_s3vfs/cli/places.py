@@ -16,6 +16,8 @@ from sqlite_s3vfs.past import NEWEST, Moment
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from sqlite_s3vfs.wiring import Database, Engine, folder_from_url, open_database, store_from_url
 
+_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+
 
 @contextmanager
 def opened_engine(asked: Asked, url: str) -> Iterator[tuple[Engine, str]]:
@@ -51,24 +53,26 @@ def existing(database: Database, url: str) -> Version:
 
 
 @contextmanager
+def opened_vfs(asked: Asked, url: str) -> Iterator[tuple[S3VFS, str]]:
+    """A VFS over the store of a database, and the database's name in it. 0 requests."""
+    _check_plain(url)
+    store, prefix = store_from_url(url, asked.access)
+    with closing(S3VFS(store)) as vfs:
+        yield vfs, prefix
+
+
+@contextmanager
 def opened_connection(
     asked: Asked, url: str, *, mode: str, moment: Moment = NEWEST
 ) -> Iterator[apsw.Connection]:
     """A connection to the database at ``url``; ``mode`` as in SQLite's URIs (ro, rw, rwc)."""
-    _check_plain(url)
     if moment != NEWEST and mode != "ro":
         raise InvalidArgumentError(f"a version of the past can only be read. {moment}")
-    store, prefix = store_from_url(url, asked.access)
-    vfs = S3VFS(store)
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-    parameters = urlencode({"vfs": vfs.name, "mode": mode, **parameters_of(moment)}, quote_via=quote)
-    try:
-        with closing(
-            apsw.Connection(f"file:{quote(prefix)}?{parameters}", flags=flags)
-        ) as connection:
+    with opened_vfs(asked, url) as (vfs, prefix):
+        parameters = {"vfs": vfs.name, "mode": mode, **parameters_of(moment)}
+        uri = f"file:{quote(prefix)}?{urlencode(parameters, quote_via=quote)}"
+        with closing(apsw.Connection(uri, flags=_FLAGS)) as connection:
             yield connection
-    finally:
-        vfs.close()
 
 
 def _check_plain(url: str) -> None:

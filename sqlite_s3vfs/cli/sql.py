@@ -33,7 +33,7 @@ Result = tuple[list[str], Values]
 @click.option("--write", is_flag=True, help="Allow changes; DATABASE is made where it does not exist.")
 @command_options()
 @moment_options
-def shell_command(asked: Asked, database: str, *, write: bool, moment: Moment) -> None:
+def shell_command(asked: Asked, database: str, *, write: bool, moment: Moment) -> int:
     """Open an SQL shell on DATABASE: APSW's, with the commands of sqlite3 (.help tells).
 
     For reading, unless --write is given. What changes something outside BEGIN … COMMIT is a commit of
@@ -45,7 +45,11 @@ def shell_command(asked: Asked, database: str, *, write: bool, moment: Moment) -
         if asked.as_json:
             shell.process_command(".mode json")
         shell.prompt = f"{database.rpartition('/')[2]}> " if write else "(reading) sqlite> "
-        shell.cmdloop()
+        try:
+            shell.cmdloop()
+        except SystemExit as ended:             # .exit and .quit
+            return int(ended.code or 0)
+    return 0
 
 
 def _shell(connection: apsw.Connection) -> Any:

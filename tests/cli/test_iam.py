@@ -103,3 +103,30 @@ def test_a_reader_reads_all_and_writes_nothing(
 def test_a_reader_is_told_that_a_database_is_missing(cli: Command, acting, prefix: str):
     """Which S3 says only to those who may list."""
     assert cli("info", acting("reader", prefix)).code == 3
+
+
+def test_a_writer_deletes_what_fell_out_of_use_restores_and_forks(
+    cli: Command, acting, prefix: str, plain_file: Path
+):
+    url = acting("writer", f"{prefix}/*").removesuffix("/*")
+    for _ in range(2):
+        assert cli("import", "--yes", f"{url}/a", plain_file).code == 0
+
+    assert cli("restore", "--yes", f"{url}/a", "--version", 1).code == 0
+    assert cli("checkpoint", "create", f"{url}/a", "name").code == 0
+    assert cli("fork", f"{url}/a", f"{url}/b").code == 0
+    assert cli("rm", "--yes", f"{url}/b").code == 0
+
+
+def test_a_collector_checks_and_collects_and_does_not_write(
+    cli: Command, acting, prefix: str, plain_file: Path, minio_bucket, monkeypatch
+):
+    with as_owner(monkeypatch):
+        assert cli("import", f"s3://{minio_bucket.name}/{prefix}", plain_file).code == 0
+    url = acting("collector", prefix)
+
+    assert cli("doctor", "--role", "collector", url).code == 0
+    assert cli("verify", url).code == 0
+    assert cli("collect", "--dry-run", url).code == 0
+    assert cli("collect", "--yes", url).code == 0
+    assert cli("import", "--yes", url, plain_file).code == 4

@@ -29,6 +29,11 @@ NAMED = {
     "log": ["URL"],
     "retention": ["URL"],
     "restore": ["URL", "--version=1"],
+    "diff": ["URL", "1"],
+    "fork": ["URL", "CHILD"],
+    "verify": ["URL"],
+    "collect": ["URL", "--yes"],
+    "rm": ["URL"],
     "checkpoint list": ["URL"],
     "checkpoint create": ["URL", "NAME"],
     "checkpoint remove": ["URL", "NAME"],
@@ -39,7 +44,7 @@ WAYS = ["ls", "info", "query"]
 
 
 def arguments_of(name: str, url: str, file: Path) -> list[str]:
-    given = {"URL": url, "FILE": str(file)}
+    given = {"URL": url, "FILE": str(file), "CHILD": f"{url or 'no'}-child"}
     return [*name.split(), *(given.get(argument, argument) for argument in NAMED[name])]
 
 

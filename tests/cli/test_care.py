@@ -1,0 +1,163 @@
+"""``diff``, ``fork``, ``verify``, ``collect`` and ``rm``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Command, both
+from sqlite_s3vfs import DirectoryObjectStore
+from sqlite_s3vfs.format.keys import ObjectName
+
+COUNT = "SELECT count(*) AS n FROM t"
+
+
+@pytest.fixture
+def url(folder: str, cli: Command) -> str:
+    """Three versions; version n has n - 1 rows."""
+    made = f"{folder}/db.sqlite"
+    assert cli("query", "--create", made, "CREATE TABLE t (v)").code == 0
+    for number in range(2):
+        assert cli("query", "--write", made, "INSERT INTO t VALUES (?)", number).code == 0
+    return made
+
+
+@both
+def test_diff(cli: Command, url: str):
+    told = cli("diff", "--json", url, 1).json
+
+    assert (told["older"], told["newer"]) == (1, 3)
+    assert told["tables"] == [{"table": "t", "older": 0, "newer": 2}]
+    assert told["pages"] == [1, 2]
+    assert cli("diff", url, 1, 3).out == (
+        "version 1 to version 3: 2 pages changed (1, 2)\n"
+        "ROWS BEFORE  AFTER  TABLE\n          0      2  t\n"
+    )
+    assert "each table has as many" in cli("diff", url, 3, 3).out
+
+
+def test_versions_to_compare_by_time_and_by_name(cli: Command, url: str):
+    cli("checkpoint", "create", url, "start", "--version", 2)
+
+    assert cli("diff", "--json", url, "start").json["older"] == 2
+    assert cli("diff", "--json", url, 1, "start").json["newer"] == 2
+    assert cli("diff", url, "-30d").code == 3
+    assert cli("diff", url, "no-such-name").code == 3
+    assert cli("diff", "--json", url, 1, "-0s").json["newer"] == 3
+
+
+@both
+def test_fork(cli: Command, url: str, folder: str):
+    child = f"{folder}/child.sqlite"
+
+    forked = cli("fork", "--json", url, child, "--version", 2)
+
+    assert forked.json["forked"] == 2
+    assert cli("query", "--json", child, COUNT).json == [{"n": 1}]
+    assert cli("query", "--write", child, "DELETE FROM t").code == 0
+    assert cli("query", "--json", url, COUNT).json == [{"n": 2}]
+    assert cli("info", "--json", url).json["forks"][0]["version"] == 2
+    assert cli("info", "--json", child).json["forked_from"][0]["version"] == 2
+    assert cli("fork", url, child).code in (2, 6)
+    assert len(cli("ls", "--json", folder).json) == 2
+
+
+def test_a_fork_elsewhere_is_refused(cli: Command, url: str, folder: str):
+    ended = cli("fork", url, f"{folder}/other/child.sqlite")
+
+    assert (ended.code, "of its parent" in ended.err) == (2, True)
+
+
+@both
+def test_verify_of_a_whole_database(cli: Command, library: str):
+    told = cli("verify", "--json", "--integrity-check", library).json
+
+    assert (told["whole"], told["findings"], told["integrity_check"]) == (True, [], [])
+    assert told["bytes_read"] > 0
+    assert "are whole" in cli("verify", library).out
+    assert cli("verify", "--quick", library).code == 0
+
+
+def objects(bucket: Path) -> dict[str, Path]:
+    files = (path for path in bucket.rglob("*@") if path.is_file())
+    return {path.relative_to(bucket).as_posix()[:-1]: path for path in files}
+
+
+def test_verify_names_what_is_damaged(cli: Command, library: str, tmp_path: Path):
+    key, segment = next((k, p) for k, p in objects(tmp_path / "bucket").items() if "/segments/" in k)
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 1
+    segment.write_bytes(bytes(data))
+
+    ended = cli("verify", "--json", library)
+
+    assert (ended.code, ended.json["whole"], ended.json["newest_whole"]) == (1, False, None)
+    assert {row["key"] for row in ended.json["findings"]} == {key}
+    assert cli("verify", library).code == 1
+    assert f"{key} block " in cli("verify", library).out
+
+
+def test_verify_names_what_is_missing(cli: Command, library: str, tmp_path: Path):
+    key, segment = next((k, p) for k, p in objects(tmp_path / "bucket").items() if "/segments/" in k)
+    segment.unlink()
+
+    ended = cli("verify", "--quick", library)
+
+    assert (ended.code, key in ended.out) == (1, True)
+
+
+def litter(cli: Command, url: str, bucket: Path) -> str:
+    """An upload that no commit refers to, of the day before yesterday."""
+    store = DirectoryObjectStore(bucket)
+    old = next(iter(k for k in objects(bucket) if "/segments/" in k))
+    key = f"library.sqlite/segments/{ObjectName(1, b'litter!!')}"
+    store.put(key, store.get(old).body)
+    path = objects(bucket)[key]
+    os.utime(path, (path.stat().st_mtime - 2 * 86_400,) * 2)
+    return key
+
+
+def test_collect(cli: Command, library: str, tmp_path: Path):
+    key = litter(cli, library, tmp_path / "bucket")
+
+    dry = cli("collect", "--dry-run", "--json", library).json
+    text = cli("collect", "--dry-run", library).out
+    denied = cli("collect", library)
+
+    assert [row["key"] for row in dry["garbage"]] == [key]
+    assert (dry["deleted"], key in text) == (0, True)
+    assert (denied.code, key in objects(tmp_path / "bucket")) == (11, True)
+    assert cli("collect", "--yes", library).out.startswith("1 objects deleted")
+    assert key not in objects(tmp_path / "bucket")
+    assert cli("verify", library).code == 0
+
+
+@pytest.mark.parametrize("grace", ["1s", "x", "-1h"])
+def test_a_grace_that_cannot_be(cli: Command, library: str, grace: str):
+    assert cli("collect", "--yes", "--grace", grace, library).code == 2
+
+
+@both
+def test_rm(cli: Command, url: str, folder: str):
+    denied = cli("rm", url)
+    removed = cli("rm", "--yes", "--json", url)
+
+    assert (denied.code, "gone for ever" in denied.err) == (11, True)
+    assert removed.json["version"] == 3
+    assert cli("info", url).code == 3
+    assert cli("ls", "--json", folder).json == []
+    assert cli("query", "--create", url, "CREATE TABLE again (v)").code == 0
+
+
+def test_rm_leaves_a_fork_alone(cli: Command, library: str, folder: str):
+    assert cli("fork", library, f"{folder}/child").code == 0
+
+    removed = cli("rm", "--yes", library)
+
+    assert removed.code == 0
+    assert "kept for forks" in removed.out
+    sql = "SELECT count(*) AS n FROM book"
+    assert cli("query", "--json", f"{folder}/child", sql).json == [{"n": 500}]
+    assert cli("verify", f"{folder}/child").code == 0
