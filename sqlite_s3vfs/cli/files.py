@@ -37,7 +37,8 @@ def import_command(asked: Asked, database: str, file: str) -> None:
     What DATABASE held before is replaced, after a question; it can be restored within its retention.
     """
     with opened_database(asked, database) as opened:
-        replaced = opened.snapshot().version
+        found = opened.snapshot()
+        replaced = found.version if found.manifest.commits else 0
         if replaced:
             asked.confirm(f"{database} exists and would be replaced by {file}.")
         with _source(file) as (source, size), progress_bar("import", size) as on_progress:

@@ -94,7 +94,7 @@ def _row(engine: Engine, prefix: str, name: str) -> dict[str, Any] | None:
         version = open_database(engine, name).version()
     except CorruptError as error:
         return {"name": shown, "error": str(error)}
-    if version.snapshot.version == 0:
+    if not version.snapshot.manifest.commits:
         return None
     return {"name": shown, **_told(version)}
 

@@ -47,7 +47,7 @@ def existing(database: Database, url: str) -> Version:
         NotFoundError: it does not.
     """
     version = database.version()
-    if version.snapshot.version == 0:
+    if not version.snapshot.manifest.commits:
         raise NotFoundError(f"there is no such database: `ls` shows those there are. url={url!r}")
     return version
 
