@@ -36,10 +36,8 @@ def checkpoint_create(database: Database, name: str, moment: Moment = NEWEST) ->
         CommitUnknownError: it may have been done.
     """
     _check_name(name)
-    version = head_of(database).manifest.version
-    if moment != NEWEST:
-        version = manifest_at(database, moment).version
-    head = head_of(database)
+    kept, head = manifest_at(database, moment)
+    version = kept.version
     pin = Pin(database.engine.ids.new_id(), head.manifest.database_id, version, name, "")
 
     def change(base: Manifest) -> Manifest:

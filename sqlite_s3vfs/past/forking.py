@@ -24,7 +24,7 @@ from sqlite_s3vfs.errors import (
 )
 from sqlite_s3vfs.format.manifest import Commit, Manifest, Owner, Pin, State
 from sqlite_s3vfs.manifests import Head, Published
-from sqlite_s3vfs.origin import Origin
+from sqlite_s3vfs.origin import Origin, new_database
 from sqlite_s3vfs.past.borrowed import borrowed_map
 from sqlite_s3vfs.past.carrying import carry
 from sqlite_s3vfs.past.checkpoints import check_pinnable
@@ -68,13 +68,13 @@ def fork(database: Database, child: Database, moment: Moment = NEWEST) -> Snapsh
         ConflictError: somebody made the child meanwhile, removed the parent, or gave the fork up.
         CommitUnknownError: it may have been made. After all others there is no child.
     """
-    kept = manifest_at(database, moment)
+    kept, head = manifest_at(database, moment)
     origin = _free_place(database, child)
     pin = Pin(child.engine.ids.new_id(), kept.database_id, kept.version, "", child.prefix)
     pending = _pending(child, origin, kept, pin, database.prefix)
     place = child.manifests.publish(origin.head, pending).head
     try:
-        maintain(database, lambda base: _pinned(database, base, pin), head=head_of(database))
+        maintain(database, lambda base: _pinned(database, base, pin), head=head)
         return _activate(database, kept, child, place)
     except CommitUnknownError:
         raise                                   # it may be live: a collection finds out
@@ -109,6 +109,10 @@ def _free_place(database: Database, child: Database) -> Origin:
     """What the child's manifest is going to replace."""
     if database.prefix == child.prefix:
         raise InvalidArgumentError(f"a fork needs a name of its own. name={child.prefix!r}")
+    if not any(True for _ in child.engine.store.list(f"{child.prefix}/", limit=1)):
+        engine = child.engine                   # neither a manifest nor the old layout
+        database_id = engine.ids.new_id() + engine.ids.new_id()
+        return new_database(database_id, block_size=1, retention_seconds=0)
     version = child.version()
     if version.snapshot.manifest.commits:
         raise InvalidArgumentError(

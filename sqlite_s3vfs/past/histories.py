@@ -2,9 +2,9 @@
 
 Version *w* is read from the history object with the smallest version that is at least *w*, or
 from the newest manifest where there is none (invariant I4). The newest manifest names the newest
-history objects (and, below ``oldest_readable``, some that a pin keeps). Where one of the newest is
-older than *w*, the names decide; otherwise a listing does, together with the names: what a listing
-missed, because it was put after it, is among these.
+64 history objects from ``oldest_readable`` on (and below it some that a pin keeps). Where these are
+fewer, or one of them is older than *w*, the names decide; otherwise a listing does, together with the
+names: what a listing missed, because it was put after it, is among these.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Histories:
         named = [row.name for row in newest.history] if own else []
         names = [name for name in named if name.version >= newest.oldest_readable]
         later = [name for name in names if name.version >= version]
-        if len(later) == len(names):
+        all_named = own and version >= newest.oldest_readable and len(names) < HISTORY_NAMES
+        if len(later) == len(names) and not all_named:
             listed = listing() if listing else self.list_names(version)
             if len(later) >= HISTORY_NAMES and not any(name <= later[0] for name in listed):
                 listed = self.list_names(version)       # more was put meanwhile than is named
@@ -84,7 +85,7 @@ class Histories:
             NotFoundError: the database did not exist yet. SnapshotTooOldError: no longer kept.
         """
         manifest = self.newest
-        while manifest.commits[0].time_ms > time_ms:
+        while not 0 < manifest.commits[0].time_ms <= time_ms:
             older = self._older(manifest, time_ms)
             if older is None:
                 break
@@ -178,32 +179,46 @@ def histories_of(database: Database) -> Histories:
     return Histories(database, head_of(database))
 
 
-def manifest_at(database: Database, moment: Moment) -> Manifest:
-    """The manifest of a moment, as it was then. 1 round trip more than for the newest.
+def manifest_at(database: Database, moment: Moment) -> tuple[Manifest, Head]:
+    """The manifest of a moment, as it was then, and the newest one. Mostly 2 requests, else 3.
 
     Raises:
         NotFoundError: no such version or checkpoint, or it is before the first version.
         SnapshotTooOldError: it is not kept any more. CorruptError: an object is damaged or gone.
     """
+    past = histories_of(database)
+    return _at(past, moment, None, database), past.head
+
+
+def manifest_at_once(database: Database, moment: Moment) -> Manifest:
+    """The same for 1 round trip more than the newest one, and maybe a request that was not needed.
+
+    Which history objects the newest manifest names is not known yet: what it may lack is listed beside.
+    """
     if moment.version is None and moment.checkpoint is None:
-        past = histories_of(database)
-        if moment.at is None:
-            return past.newest
-        now_ms = int(database.engine.store.last_date * 1000)
-        return past.at_time(time_of(moment.at, now_ms=now_ms))
-    # Which names the manifest has is not known yet: what it may lack is listed at the same time.
+        return manifest_at(database, moment)[0]
     first = moment.version or 0
-    listing = database.engine.pool.submit(lambda: list_names(database, first))
+    listing = database.engine.pool.submit(partial(list_names, database, first))
     try:
         past = histories_of(database)
     finally:
-        listed = listing.exception()
-    if listed is not None:
-        raise listed
+        failed = listing.exception()
+    if failed is not None:
+        raise failed
+    return _at(past, moment, listing.result(), database)
+
+
+def _at(
+    past: Histories, moment: Moment, names: Sequence[ObjectName] | None, database: Database
+) -> Manifest:
+    if moment.at is not None:
+        now_ms = int(database.engine.store.last_date * 1000)
+        return past.at_time(time_of(moment.at, now_ms=now_ms))
+    if moment.version is None and moment.checkpoint is None:
+        return past.newest
     version = moment.version or checkpointed(past.newest, moment.checkpoint or "", database.prefix)
-    names = listing.result()
-    covered = len(names) < LISTED_MAX or names[-1].version >= version
-    return past.at_version(version, (lambda: names) if covered else None)
+    covered = names is not None and (len(names) < LISTED_MAX or names[-1].version >= version)
+    return past.at_version(version, (lambda: names or []) if covered else None)
 
 
 def checkpointed(manifest: Manifest, name: str, prefix: str) -> int:
@@ -251,7 +266,7 @@ def past_manifest(kept: Manifest, version: int) -> Manifest:
 
 def version_at(commits: Sequence[Commit], time_ms: int) -> int | None:
     """The newest version that was made up to that time."""
-    until = [commit.version for commit in commits if commit.time_ms <= time_ms]
+    until = [commit.version for commit in commits if 0 < commit.time_ms <= time_ms]
     return until[-1] if until else None
 
 

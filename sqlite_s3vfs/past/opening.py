@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlite_s3vfs.database import Database, Snapshot
-from sqlite_s3vfs.past.histories import manifest_at
+from sqlite_s3vfs.past.histories import manifest_at_once
 from sqlite_s3vfs.past.moments import Moment
 
 
@@ -17,4 +17,4 @@ def open_at(database: Database, moment: Moment) -> Snapshot:
         SnapshotTooOldError: the version is not kept any more.
         CorruptError: an object is damaged or gone.
     """
-    return database.view(manifest_at(database, moment))
+    return database.view(manifest_at_once(database, moment))

@@ -15,7 +15,7 @@ from sqlite_s3vfs.errors import ConflictError
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.sqlite_header import HEADER_SIZE, parse_header
 from sqlite_s3vfs.past.carrying import carry
-from sqlite_s3vfs.past.histories import head_of, manifest_at
+from sqlite_s3vfs.past.histories import manifest_at
 from sqlite_s3vfs.past.moments import Moment
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.uploads import Uploads
@@ -34,8 +34,7 @@ def restore(database: Database, moment: Moment) -> Snapshot:
         ConflictError: others keep committing. CommitUnknownError: it may have been restored.
         StoreUnavailableError, AccessDeniedError, CorruptError: nothing was changed.
     """
-    head_of(database)
-    kept = manifest_at(database, moment)
+    kept, _ = manifest_at(database, moment)
     for attempt in range(_ATTEMPTS_MAX):
         base = database.version()
         content = _Restored(database, kept)

@@ -1,8 +1,8 @@
 """Is everything there, and is it what was written? Every object that the readable past needs, checked.
 
 Manifest, history and map objects are read in any case, and every segment is looked for in a listing.
-With ``blocks`` every segment is read to its last byte as well, many at once: each frame's checksum, the
-hash of its content, and what the maps say of it.
+With ``blocks`` every segment is read to its last byte as well, many at once: its directory's digest,
+each frame's checksum and size, and what the maps say of it.
 """
 
 from __future__ import annotations
