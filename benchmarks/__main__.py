@@ -1,7 +1,8 @@
 """``python -m benchmarks``: measure, print the tables, check the bars, write the results.
 
 ``python -m benchmarks foundation`` compares operations with the ancestor, ``python -m benchmarks
-reads`` ways to read a large database; without a name both are run. Some minutes each; with
+reads`` ways to read a large database, ``python -m benchmarks writes`` ways to write one; without a name
+all are run. Some minutes each; with
 ``--quick`` about one.
 """
 
@@ -20,6 +21,7 @@ from benchmarks.report import bar_table, broken_bars, comparison_table, result_d
 from benchmarks.run import FULL, LATENCIES, QUICK, Display, run
 from benchmarks.server import Server, answering, server_from_environment
 from benchmarks.summary import summarize
+from benchmarks.writes.command import measure_writes
 
 RESULT = Path(__file__).parent / "results" / "foundation"
 
@@ -27,7 +29,8 @@ RESULT = Path(__file__).parent / "results" / "foundation"
 def main(arguments: list[str] | None = None) -> int:
     """0; with ``--check`` 1 where a bar does not hold; 2 where something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=["foundation", "reads"], help="one of the two")
+    suites = ["foundation", "reads", "writes"]
+    parser.add_argument("suite", nargs="?", choices=suites, help="one of them")
     parser.add_argument(
         "--quick", action="store_true", help="fewer repetitions, small databases, no result file"
     )
@@ -49,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
                 held &= measure_foundation(server, display, quick=options.quick, only=options.only)
             if options.suite in (None, "reads"):
                 held &= measure_reads(server, display, quick=options.quick, folder=options.folder)
+            if options.suite in (None, "writes"):
+                held &= measure_writes(server, display, quick=options.quick)
     except WorkerFailedError as error:
         display.lasting(str(error))
         return 2

@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+import sqlite_s3vfs
 from benchmarks.dataset import Row, random_rows
 
 MIB = 1 << 20
@@ -37,21 +38,12 @@ class Bench:
 
     def connect(self) -> apsw.Connection:
         """A connection through a new VFS."""
-        import sqlite_s3vfs  # here: the cases without it are measured without it
-
-        self._vfss.append(sqlite_s3vfs.S3VFS(bucket=self.bucket))
-        return apsw.Connection(NAME, vfs=self._vfss[-1].name)
+        return apsw.Connection(NAME, vfs=self.vfs().name)
 
     def vfs(self) -> Any:
-        """A new VFS."""
-        import sqlite_s3vfs
-
-        self._vfss.append(sqlite_s3vfs.S3VFS(bucket=self.bucket))
-        return self._vfss[-1]
-
-    @property
-    def _vfss(self) -> list[Any]:
-        return _KEPT
+        """A new VFS with all defaults."""
+        _KEPT.append(sqlite_s3vfs.S3VFS(bucket=self.bucket))
+        return _KEPT[-1]
 
     def local(self) -> apsw.Connection:
         """A connection to a fresh local file."""
@@ -180,6 +172,7 @@ def insert_ours(bench: Bench) -> None:
 
 
 def insert_local(bench: Bench) -> None:
+    """The same into a local file, then ``upload_file``."""
     connection = bench.local()
 
     def run() -> None:
@@ -190,17 +183,18 @@ def insert_local(bench: Bench) -> None:
     bench.measured(run)
 
 
-def insert_in_1000_ours(bench: Bench) -> None:
-    """The same in a thousand transactions."""
+def insert_in_parts_ours(bench: Bench) -> None:
+    """The same in transactions of a thousand rows."""
     connection = bench.connect()
-    bench.measured(lambda: _insert(connection, bench.size, commits=1000))
+    bench.measured(lambda: _insert(connection, bench.size, commits=bench.size // 1000))
 
 
-def insert_in_1000_local(bench: Bench) -> None:
+def insert_in_parts_local(bench: Bench) -> None:
+    """The same on a local file, and one upload at the end: what was committed before is not safe."""
     connection = bench.local()
 
     def run() -> None:
-        _insert(connection, bench.size, commits=1000)
+        _insert(connection, bench.size, commits=bench.size // 1000)
         connection.close()
         bench.upload_file()
 
@@ -219,23 +213,24 @@ def _insert(connection: apsw.Connection, count: int, *, commits: int) -> None:
 
 
 def commits_ours(bench: Bench) -> None:
-    """``size`` commits of one random row each, in a table of 100 000 rows."""
+    """``size`` commits of one random row each, in a table of a hundred times as many."""
     connection = bench.connect()
-    _insert(connection, 100_000, commits=1)
+    count = 100 * bench.size
+    _insert(connection, count, commits=1)
     ids = random.Random(3)
     row = random_rows(4, first_id=1)
 
     def run() -> None:
         for _ in range(bench.size):
             _, key, value = next(row)
-            changed: Row = (ids.randint(1, 100_000), key, value)
+            changed: Row = (ids.randint(1, count), key, value)
             connection.execute("UPDATE t SET k = ?2, v = ?3 WHERE id = ?1", changed)
 
     bench.measured(run)
 
 
 def updates_ours(bench: Bench) -> None:
-    """``size`` random rows of an imported table of 1 GiB, in transactions of 100."""
+    """``size`` random rows of what the build left, in transactions of 100."""
     connection = bench.connect()
     count = connection.execute("SELECT max(id) FROM t").get
     chance = random.Random(5)
@@ -269,8 +264,8 @@ CASES: dict[str, Callable[[Bench], None]] = {
         build_local,
         insert_ours,
         insert_local,
-        insert_in_1000_ours,
-        insert_in_1000_local,
+        insert_in_parts_ours,
+        insert_in_parts_local,
         commits_ours,
         updates_ours,
         vacuum_ours,

@@ -1,30 +1,31 @@
 """One write or transfer in a process of its own, so that its peak memory is its own.
 
-``python -m benchmarks.bulk_worker SPECIFICATION`` reads one JSON specification, runs the case that it
-names, and writes one JSON line: seconds, requests, bytes, peak memory. It needs ``boto3``, ``apsw``
-and, where the case does, either ``sqlite_s3vfs``. Requests are counted by the recorder of the
-comparison; what a case prepares is not counted.
+It runs in the environment of either library: it needs ``boto3``, ``apsw`` and ``sqlite_s3vfs``. Requests
+are counted by the recorder of the comparison; what a case prepares is not counted. Two events come out:
+``hello`` with the versions, and ``result``.
 """
 
 from __future__ import annotations
 
 import json
-import resource
-import sys
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import apsw
 import boto3
 
-from benchmarks.bulk_cases import CASES, Bench
+import sqlite_s3vfs
+from benchmarks.memory import peak, start_peak
 from benchmarks.recorder import Recorder
 from benchmarks.trace import kinds, longest_chain
+from benchmarks.writes.cases import CASES, Bench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkSpecification:
+class Specification:
     """What to run: a case, with its size (rows, commits or MiB), against which bucket."""
 
     endpoint: str
@@ -37,7 +38,7 @@ class BulkSpecification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkResult:
+class Result:
     """What came out. ``round_trips`` is the longest chain of requests that do not overlap."""
 
     seconds: float
@@ -54,55 +55,60 @@ class Measurement:
 
     def __init__(self) -> None:
         self.recorder = Recorder()
-        self.result: BulkResult | None = None
+        self.result: Result | None = None
 
     def measured(self, run: Callable[[], None]) -> None:
         """Run it, with every request counted, until nothing is under way any more."""
         self.recorder.wait_until_quiet()
         self.recorder.forget()
+        start_peak()
         start, cpu = time.perf_counter(), time.process_time()
         run()
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         self.recorder.wait_until_quiet()
         requests = self.recorder.requests()
-        self.result = BulkResult(
+        self.result = Result(
             seconds=seconds,
             cpu_seconds=cpu,
             kinds=kinds(requests),
             round_trips=longest_chain(requests),
             bytes_up=sum(request.sent for request in requests),
             bytes_down=sum(request.received for request in requests),
-            peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_rss=peak(),
         )
 
 
-def fresh_bucket_object(specification: BulkSpecification) -> Any:
+def bucket_of(specification: Specification) -> Any:
     """The bucket, by a client with boto3's defaults."""
-    resource_ = boto3.session.Session().resource(
+    resource = boto3.session.Session().resource(
         "s3",
         endpoint_url=specification.endpoint,
         aws_access_key_id=specification.access_key,
         aws_secret_access_key=specification.secret_key,
         region_name="us-east-1",
     )
-    return resource_.Bucket(specification.bucket)
+    return resource.Bucket(specification.bucket)
 
 
 def main(text: str) -> None:
-    """Run the case; print the result."""
-    specification = BulkSpecification(**json.loads(text))
+    """Run the case of the JSON specification; print what came out."""
+    specification = Specification(**json.loads(text))
+    hello = {
+        "file": sqlite_s3vfs.__file__,
+        "apsw": apsw.apsw_version(),
+        "sqlite": apsw.sqlite_lib_version(),
+        "boto3": boto3.__version__,
+        "python": platform.python_version(),
+    }
+    print(json.dumps({"event": "hello", **hello}), flush=True)
     measurement = Measurement()
     measurement.recorder.install()
     bench = Bench(
-        bucket=fresh_bucket_object(specification),
+        bucket=bucket_of(specification),
         size=specification.size,
         folder=specification.folder,
         measured=measurement.measured,
     )
     CASES[specification.case](bench)
     assert measurement.result is not None, "each case measures something"
-    print(json.dumps(asdict(measurement.result)), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    print(json.dumps({"event": "result", **asdict(measurement.result)}), flush=True)

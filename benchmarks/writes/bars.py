@@ -1,0 +1,76 @@
+"""What writes and transfers are held to. Pure.
+
+Speeds are compared with what the same machine does without this library in the same run, memory with a
+fixed limit, requests with what is promised for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.libraries import OURS
+from benchmarks.writes.run import Measured
+from benchmarks.writes.worker import Result
+
+MEMORY_MAX = 256 << 20
+PUTS_PER_COMMIT_MAX = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a bar fared."""
+
+    promise: str
+    measured: str
+    passed: bool
+
+
+def judge(measured: Sequence[Measured]) -> list[Verdict]:
+    """Every bar whose cases were measured."""
+    found = {one.step.case: one.result for one in measured if one.step.library is OURS}
+    speeds = [
+        _speed(found, "import_ours", "raw_puts", 0.8, "deserialize: {} of raw puts"),
+        _speed(found, "export_ours", "raw_gets", 0.7, "serialize: {} of raw gets"),
+        _speed(found, "build_ours", "build_local", 0.8, "build: {} of local SQLite and upload_file"),
+    ]
+    memory = [
+        _limit(found, case, lambda result: result.peak_rss / (1 << 20), MEMORY_MAX >> 20,
+               f"{case}: at most {{}} MiB of memory")
+        for case in ("import_ours", "export_ours", "build_ours", "insert_ours")
+    ]
+    puts = _limit(found, "commits_ours", _puts_per_commit(measured), PUTS_PER_COMMIT_MAX,
+                  "one-row commits: at most {} PUTs each")
+    return [verdict for verdict in (*speeds, *memory, puts) if verdict is not None]
+
+
+def _speed(
+    found: dict[str, Result], ours: str, theirs: str, share: float, promise: str
+) -> Verdict | None:
+    if ours not in found or theirs not in found:
+        return None
+    reached = found[theirs].seconds / found[ours].seconds
+    return Verdict(promise.format(f"at least {share:.0%}"), f"{reached:.0%}", reached >= share)
+
+
+def _limit(
+    found: dict[str, Result],
+    case: str,
+    figure: Callable[[Result], float],
+    limit: float,
+    promise: str,
+) -> Verdict | None:
+    if case not in found:
+        return None
+    value = figure(found[case])
+    return Verdict(promise.format(limit), f"{value:.4g}", value <= limit)
+
+
+def _puts_per_commit(measured: Sequence[Measured]) -> Callable[[Result], float]:
+    size = next((one.step.size for one in measured if one.step.case == "commits_ours"
+                 and one.step.library is OURS), 1)
+
+    def figure(result: Result) -> float:
+        return sum(n for kind, n in result.kinds.items() if kind.startswith("Put")) / size
+
+    return figure

@@ -1,0 +1,113 @@
+"""Which cases run, how large, by whom, and in which order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks.libraries import ANCESTOR, OURS, Library, run_worker
+from benchmarks.run import Display, machine
+from benchmarks.server import Server, fresh_bucket, server_version
+from benchmarks.writes.worker import Result, Specification
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One case at one size. ``target`` is the size that the row of the table is for: where it is larger,
+    the figures are extrapolated in proportion."""
+
+    case: str
+    size: int
+    library: Library = OURS
+    target: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A step and what came out."""
+
+    step: Step
+    result: Result
+
+
+TRANSFERS = ("raw_puts", "import_ours", "raw_gets", "export_ours", "export_fileobj_ours")
+
+Group = Sequence[Step]
+"""Steps that share a bucket, in order: some use what the one before left."""
+
+
+def groups(*, mib: int, rows: int, commits: int, updates: int) -> list[Group]:
+    """All cases at these sizes, and the ancestor's at the little that it does in a minute."""
+    old = ANCESTOR
+    return [
+        [Step(case, mib) for case in TRANSFERS],
+        [Step("import_ours", 1, old, mib), Step("export_ours", 1, old, mib)],
+        [
+            Step("build_local", mib),
+            Step("build_ours", mib),
+            Step("updates_ours", updates),
+            Step("vacuum_ours", mib),
+        ],
+        [Step("build_ours", 1, old, mib), Step("vacuum_ours", 1, old, mib)],
+        [Step("insert_local", rows), Step("insert_ours", rows)],
+        [Step("insert_ours", 2000, old, rows)],
+        [Step("insert_in_parts_local", rows), Step("insert_in_parts_ours", rows)],
+        [Step("insert_in_parts_ours", 2000, old, rows)],
+        [Step("commits_ours", commits)],
+        [Step("commits_ours", 20, old, commits)],
+    ]
+
+
+FULL = groups(mib=1024, rows=1_000_000, commits=1000, updates=10_000)
+QUICK = [
+    [Step(case, 32) for case in TRANSFERS],
+    [Step("build_local", 32), Step("build_ours", 32)],
+    [Step("insert_local", 20_000), Step("insert_ours", 20_000)],
+    [Step("commits_ours", 50)],
+]
+
+
+def run(
+    plan: Sequence[Group], server: Server, display: Display
+) -> tuple[dict[str, Any], list[Measured]]:
+    """Run every step; the facts of the run, and what was measured."""
+    facts: dict[str, Any] = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": machine(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "server": server_version(server),
+        "versions": {},
+    }
+    measured = []
+    for group in plan:
+        with fresh_bucket(server) as bucket:
+            for step in group:
+                display.passing(f"{step.library.title}: {step.case}, {step.size}")
+                result, hello = _run_step(step, server, bucket)
+                facts["versions"][step.library.title] = hello
+                measured.append(Measured(step, result))
+                display.lasting(f"{step.library.title}: {step.case}: {result.seconds:.1f} s")
+            display.passing("deleting what was written")
+    return facts, measured
+
+
+def _run_step(step: Step, server: Server, bucket: str) -> tuple[Result, dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        specification = Specification(
+            endpoint=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            bucket=bucket,
+            case=step.case,
+            size=step.size,
+            folder=folder,
+        )
+        hello, *_, found = run_worker(
+            step.library, specification, module="benchmarks.writes.worker"
+        )
+    del found["event"], hello["event"], hello["file"]
+    return Result(**found), hello

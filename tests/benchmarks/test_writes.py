@@ -1,0 +1,80 @@
+"""The figures of the write benchmarks: bars that hold or do not, and what requests cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.libraries import ANCESTOR
+from benchmarks.writes.bars import judge
+from benchmarks.writes.cases import CASES, noisy_database
+from benchmarks.writes.report import TITLES, dollars, result_document, table
+from benchmarks.writes.run import FULL, QUICK, Measured, Step
+from benchmarks.writes.worker import Result
+
+RESULT = Result(
+    seconds=2.0,
+    cpu_seconds=1.0,
+    kinds={"PutObject if-none-match": 100, "GetObject range": 10, "DeleteObjects": 3},
+    round_trips=7,
+    bytes_up=5 << 20,
+    bytes_down=1000,
+    peak_rss=200 << 20,
+)
+
+
+def measured(case: str, size: int = 100, **changes: object) -> Measured:
+    return Measured(Step(case, size), replace(RESULT, **changes))
+
+
+def test_every_step_is_a_case_with_a_title():
+    planned = {step.case for plan in (FULL, QUICK) for group in plan for step in group}
+
+    assert planned <= set(CASES)
+    assert set(TITLES) == set(CASES)
+
+
+def test_a_bar_is_held_against_the_same_run():
+    raw, build = measured("raw_puts", seconds=8.0), measured("build_local", seconds=7.9)
+
+    passed = judge([raw, measured("import_ours", seconds=10.0)])
+    failed = judge([build, measured("build_ours", seconds=10.0)])
+
+    assert [(v.measured, v.passed) for v in passed] == [("80%", True), ("200", True)]
+    assert [(v.measured, v.passed) for v in failed] == [("79%", False), ("200", True)]
+
+
+def test_memory_and_puts_have_limits():
+    verdicts = judge(
+        [
+            measured("build_ours", peak_rss=300 << 20),
+            measured("commits_ours", kinds={"PutObject if-match": 130, "GetObject": 500}),
+        ]
+    )
+
+    assert [(v.measured, v.passed) for v in verdicts] == [("300", False), ("1.3", True)]
+    assert not judge([measured("commits_ours", kinds={"PutObject if-match": 131})])[0].passed
+
+
+def test_requests_cost_what_s3_lists():
+    assert round(dollars(RESULT.kinds) * 1e6, 3) == 100 * 5 + 10 * 0.4
+
+
+def test_what_is_extrapolated_is_marked():
+    scaled = Measured(Step("insert_ours", 2000, ANCESTOR, 1_000_000), RESULT)
+
+    text = table([measured("insert_ours"), scaled])
+
+    _, _, first, second = text.splitlines()
+    assert "≈" not in first
+    assert "≈56500" in second
+    assert "1 000 000 rows" in second
+    assert result_document([scaled], [], {})["steps"][0]["target"] == 1_000_000
+
+
+def test_the_made_up_database_has_its_size_and_does_not_repeat():
+    content = b"".join(noisy_database(9 << 20))
+
+    assert len(content) == 9 << 20
+    assert content[:15] == b"SQLite format 3"
+    assert int.from_bytes(content[28:32], "big") * 4096 == len(content)
+    assert len({content[start : start + 4096] for start in range(0, len(content), 4096)}) == 9 << 8
