@@ -9,7 +9,7 @@ import click
 from sqlite_s3vfs import past
 from sqlite_s3vfs.cli.moments import moment_options
 from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
-from sqlite_s3vfs.cli.output import print_columns, print_json
+from sqlite_s3vfs.cli.output import counted, print_columns, print_json
 from sqlite_s3vfs.cli.places import existing, opened_database, opened_vfs
 from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.vfs.past import VersionDiff
@@ -61,8 +61,8 @@ def diff_command(asked: Asked, database: str, older: str, newer: str | None) -> 
     if asked.as_json:
         print_json(_told(database, found))
         return
-    click.echo(f"version {found.older} to version {found.newer}: {len(found.pages)} pages changed"
-               f"{_numbers(found.pages)}")
+    changed = f"{counted(len(found.pages), 'page')} changed{_numbers(found.pages)}"
+    click.echo(f"version {found.older} to version {found.newer}: {changed}")
     if found.tables is None:
         click.echo("rows: one of them cannot be read by SQLite")
     elif found.tables:

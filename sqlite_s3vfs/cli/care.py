@@ -11,7 +11,14 @@ from sqlite_s3vfs import past
 from sqlite_s3vfs.cli.exits import Exit
 from sqlite_s3vfs.cli.moments import seconds_of
 from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
-from sqlite_s3vfs.cli.output import bytes_text, iso_time, print_columns, print_json, progress_bar
+from sqlite_s3vfs.cli.output import (
+    bytes_text,
+    counted,
+    iso_time,
+    print_columns,
+    print_json,
+    progress_bar,
+)
 from sqlite_s3vfs.cli.places import existing, opened_database, opened_vfs
 
 
@@ -56,7 +63,10 @@ def _print(found: past.Verification, complaints: list[str]) -> None:
         click.echo(f"{row.key}{block}: {row.what} (versions {versions})")
     for complaint in complaints:
         click.echo(f"integrity_check: {complaint}")
-    read = f"{found.objects} objects, {found.blocks} blocks, {bytes_text(found.bytes_read)} read"
+    read = (
+        f"{counted(found.objects, 'object')}, {counted(found.blocks, 'block')}, "
+        f"{bytes_text(found.bytes_read)} read"
+    )
     if found.whole:
         click.echo(f"version {found.version} and all that is kept are whole: {read}")
         return
@@ -97,7 +107,7 @@ def collect_command(asked: Asked, database: str, *, dry_run: bool, grace: str) -
                       [[bytes_text(row.size), row.key, row.reason] for row in found.garbage])
     size = bytes_text(sum(row.size for row in found.garbage))
     did = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{len(found.garbage)} objects {did} ({size}); {found.too_young} too young, "
+    click.echo(f"{counted(len(found.garbage), 'object')} {did} ({size}); {found.too_young} too young, "
                f"{found.foreign} not ours")
     for name in found.unpinned:
         click.echo(f"let go: {name}")
@@ -126,4 +136,4 @@ def rm_command(asked: Asked, database: str) -> None:
                     "kept": removed.kept})
     else:
         kept = f"; {removed.kept} are kept for forks" if removed.kept else ""
-        click.echo(f"removed {database}: {removed.objects} objects deleted{kept}")
+        click.echo(f"removed {database}: {counted(removed.objects, 'object')} deleted{kept}")

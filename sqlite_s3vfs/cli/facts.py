@@ -10,6 +10,7 @@ import click
 from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
 from sqlite_s3vfs.cli.output import (
     bytes_text,
+    counted,
     duration_text,
     iso_time,
     print_facts,
@@ -86,12 +87,13 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     last_commit = f"{time_text(told['last_commit_ms'])} UTC by {told['writer']}"
     lines = [
         ("database", told["url"]),
-        ("layout", "1" if told["layout"] == "1" else "that of sqlite-s3vfs 0.0.x: see `upgrade`"),
+        ("layout", "1" if told["layout"] == "1" else "that of sqlite-s3vfs 0.0.x"),
         ("version", f"{told['version']}, commit {told['commit_id']}"),
         ("last commit", last_commit),
-        ("size", f"{bytes_text(told['size'])}, {told['pages']} pages of {told['page_size']} bytes"),
-        ("stored in", f"{told['blocks']} blocks of {told['block_size']} bytes, and {told['tail_pages']} "
-                      "pages beside the manifest"),
+        ("size", f"{bytes_text(told['size'])}, {counted(told['pages'], 'page')} of "
+                 f"{told['page_size']} bytes"),
+        ("stored in", f"{counted(told['blocks'], 'block')} of {told['block_size']} bytes, and "
+                      f"{counted(told['tail_pages'], 'page')} in the manifest"),
         ("retention", f"{duration_text(told['retention_seconds'])}, oldest version that can be read: "
                       f"{told['oldest_readable']}"),
         ("database id", told["database_id"]),
@@ -100,7 +102,7 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("fork", f"{row['prefix']} of version {row['version']}") for row in told["forks"]]
     lines += [("forked from", f"{r['prefix']} at version {r['version']}") for r in told["forked_from"]]
     lines += [
-        (kind, f"{row['count']} objects, {bytes_text(row['bytes'])}")
+        (kind, f"{counted(row['count'], 'object')}, {bytes_text(row['bytes'])}")
         for kind, row in told.get("objects", {}).items()
     ]
     return lines

@@ -53,6 +53,11 @@ def bytes_text(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 block``, ``2 blocks``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def iso_time(time_ms: int) -> str | None:
     """ISO 8601 in UTC; None where the time is not known."""
     if not time_ms:

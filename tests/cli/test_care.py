@@ -129,7 +129,7 @@ def test_collect(cli: Command, library: str, tmp_path: Path):
     assert [row["key"] for row in dry["garbage"]] == [key]
     assert (dry["deleted"], key in text) == (0, True)
     assert (denied.code, key in objects(tmp_path / "bucket")) == (11, True)
-    assert cli("collect", "--yes", library).out.startswith("1 objects deleted")
+    assert cli("collect", "--yes", library).out.startswith("1 object deleted")
     assert key not in objects(tmp_path / "bucket")
     assert cli("verify", library).code == 0
 
