@@ -6,8 +6,9 @@ import os
 import socket
 from collections.abc import Mapping
 
-from sqlite_s3vfs.cache import BoundedCache
+from sqlite_s3vfs.cache import BlockCache, BoundedCache
 from sqlite_s3vfs.clock import Clock, SystemClock
+from sqlite_s3vfs.fetching import Advance, Flights
 from sqlite_s3vfs.format.blockmap import Piece, PieceRef
 from sqlite_s3vfs.ids import IdSource, RandomIds
 from sqlite_s3vfs.metrics import Metrics
@@ -18,6 +19,10 @@ from sqlite_s3vfs.store.port import ObjectStore
 
 PIECES_CACHED = 32
 """Decoded map pieces kept in memory: each maps 4096 blocks and takes up to 1 MiB."""
+
+INTERIOR_CACHED = 16 << 20
+"""Bytes of unpacked interior pages that are kept beside the blocks: those of 4 GiB."""
+ADVANCE_BYTES_MAX = 64 << 20
 
 
 def _this_process() -> str:
@@ -46,22 +51,36 @@ class Engine:
         self.pool = pool or ThreadPool(min(self.settings.pool_size, parallel))
         self.conditions_proven = False
         """Whether the probe has found that the store honours conditional writes."""
-        self.blocks: BoundedCache[bytes] = BoundedCache(self.settings.cache_bytes)
+        self.flights = Flights()
+        self.advance = Advance(self.pool)
+        self.blocks = BlockCache(
+            self.settings.cache_bytes,
+            on_unused=lambda unused: self.metrics.count_advance(unused=unused),
+        )
         self.pieces: BoundedCache[Piece] = BoundedCache(PIECES_CACHED)
         self.nodes: BoundedCache[Mapping[int, PieceRef]] = BoundedCache(PIECES_CACHED)
+        self.interior: BoundedCache[bytes] = BoundedCache(INTERIOR_CACHED)
         self.writer = self.settings.writer or _this_process()
+
+    @property
+    def advance_bytes_max(self) -> int:
+        """How much may be fetched in advance for one connection: what is kept must live until used."""
+        return min(ADVANCE_BYTES_MAX, self.settings.cache_bytes // 2)
 
     def close(self) -> None:
         """Stop the threads, drop the connections and what is cached; the next request starts anew."""
+        self.advance.clear()
         self.pool.close()
-        for cache in (self.blocks, self.pieces, self.nodes):
+        for cache in (self.blocks, self.pieces, self.nodes, self.interior):
             cache.clear()
         self.store.close()
 
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's threads, locks and sockets may be used."""
         self.pool.forget_locks()
-        for cache in (self.blocks, self.pieces, self.nodes):
+        self.flights.after_fork()
+        self.advance.after_fork()
+        for cache in (self.blocks, self.pieces, self.nodes, self.interior):
             cache.forget_locks()
         self.store.forget_locks()
         self.store.close()

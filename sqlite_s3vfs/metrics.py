@@ -83,6 +83,28 @@ class OperationMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class AdvanceMetrics:
+    """Bytes of blocks fetched before SQLite asked for them.
+
+    ``used`` of them were asked for later, and ``unused`` left the cache without; the rest may be either.
+    """
+
+    fetched: int = 0
+    used: int = 0
+    unused: int = 0
+
+    def __add__(self, other: AdvanceMetrics) -> AdvanceMetrics:
+        return AdvanceMetrics(
+            self.fetched + other.fetched, self.used + other.used, self.unused + other.unused
+        )
+
+    def __sub__(self, other: AdvanceMetrics) -> AdvanceMetrics:
+        return AdvanceMetrics(
+            self.fetched - other.fetched, self.used - other.used, self.unused - other.unused
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
     """All counters at one moment, or between two: ``later - earlier``. ``print`` shows a table."""
 
@@ -92,6 +114,7 @@ class MetricsSnapshot:
     delete: OperationMetrics = field(default_factory=OperationMetrics)
     cache_hits: int = 0
     cache_misses: int = 0
+    advance: AdvanceMetrics = field(default_factory=AdvanceMetrics)
 
     @property
     def total(self) -> OperationMetrics:
@@ -106,6 +129,7 @@ class MetricsSnapshot:
             delete=self.delete - earlier.delete,
             cache_hits=self.cache_hits - earlier.cache_hits,
             cache_misses=self.cache_misses - earlier.cache_misses,
+            advance=self.advance - earlier.advance,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,6 +143,8 @@ class MetricsSnapshot:
         for label, counted in rows:
             lines.append(f"{label:<9}" + "".join(_cell(getattr(counted, name)) for name in names))
         lines.append(f"cache: {self.cache_hits} hits, {self.cache_misses} misses")
+        ahead = self.advance
+        lines.append(f"in advance: {ahead.fetched} bytes, {ahead.used} used, {ahead.unused} unused")
         return "\n".join(lines)
 
 
@@ -131,6 +157,7 @@ class Metrics:
         }
         self._cache_hits = 0
         self._cache_misses = 0
+        self._advance = AdvanceMetrics()
         self._counters_lock = threading.Lock()
 
     def count_request(self, record: RequestRecord, *, retries: int = 0) -> None:
@@ -155,6 +182,11 @@ class Metrics:
             else:
                 self._cache_misses += 1
 
+    def count_advance(self, *, fetched: int = 0, used: int = 0, unused: int = 0) -> None:
+        """Add bytes that were fetched in advance, asked for after all, or given up without."""
+        with self._counters_lock:
+            self._advance += AdvanceMetrics(fetched, used, unused)
+
     def snapshot(self) -> MetricsSnapshot:
         """All counters, as of one moment."""
         with self._counters_lock:
@@ -165,6 +197,7 @@ class Metrics:
                 delete=self._counted[Operation.DELETE],
                 cache_hits=self._cache_hits,
                 cache_misses=self._cache_misses,
+                advance=self._advance,
             )
 
     def forget_locks(self) -> None:

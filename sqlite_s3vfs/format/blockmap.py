@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName
 
 PIECE_SPAN = 4096
@@ -80,10 +81,14 @@ class DeadBlocks(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A map piece: locators, and dead blocks of the segments whose home it is, as counted in it."""
+    """A map piece: locators, and dead blocks of the segments whose home it is, as counted in it.
+
+    ``interior`` are copies of pages that lie in the piece's blocks altogether, as they are there.
+    """
 
     locators: Mapping[int, Locator]
     dead: Mapping[ObjectName, DeadBlocks]
+    interior: tuple[InteriorPage, ...] = ()
 
 
 def _no_locators() -> Mapping[int, Locator]:

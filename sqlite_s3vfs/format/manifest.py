@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sqlite_s3vfs.format.blockmap import BlockMap, DeadBlocks
 from sqlite_s3vfs.format.geometry import unit_count
+from sqlite_s3vfs.format.interior import InteriorPage as InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.tail import TailEntry
 
@@ -100,14 +101,6 @@ class Condemned(NamedTuple):
 
     batch_id: bytes
     refs: tuple[ObjectRef, ...]
-
-
-class InteriorPage(NamedTuple):
-    """A compressed copy of an interior page as the blocks (not the tail) of this manifest hold it."""
-
-    page: int
-    page_type: int
-    content: bytes
 
 
 def _no_dead() -> Mapping[ObjectName, DeadBlocks]:

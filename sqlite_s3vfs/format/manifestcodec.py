@@ -18,13 +18,13 @@ from sqlite_s3vfs.format.fields import (
     uint,
     unpack_map,
 )
+from sqlite_s3vfs.format.interior import decode_copies, encode_copies
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.manifest import (
     Commit,
     Condemned,
     Died,
     HistoryName,
-    InteriorPage,
     Manifest,
     Owner,
     Pin,
@@ -89,7 +89,7 @@ def _payload(manifest: Manifest) -> dict[str, object]:
         "commits": [list(commit) for commit in manifest.commits],
         "map": encode_map(manifest.blocks),
         "tail": encode_tail(manifest.tail),
-        "interior": [list(page) for page in manifest.interior],
+        "interior": encode_copies(manifest.interior),
         "dead": encode_dead(manifest.dead),
         "died": encode_died(manifest.died),
         "history": [[kept.name.version, kept.name.random, kept.time_ms] for kept in manifest.history],
@@ -122,7 +122,7 @@ def _manifest(
         commits=tuple(_commits(fields.get("commits"))),
         blocks=decode_map(fields.get("map")),
         tail=decode_tail(fields.get("tail")),
-        interior=tuple(_interior(fields.get("interior"))),
+        interior=tuple(decode_copies(fields.get("interior"))),
         dead=MappingProxyType(decode_dead(fields.get("dead"))),
         died=decode_died(fields.get("died")),
         history=tuple(_history(fields.get("history"))),
@@ -194,12 +194,6 @@ def _commits(value: object) -> Iterable[Commit]:
         version, commit_id = record.uint(), record.binary(RANDOM_SIZE)
         time_ms, writer = record.uint(), record.text()
         yield Commit(version, commit_id, time_ms, writer, record.uint(), record.uint())
-
-
-def _interior(value: object) -> Iterable[InteriorPage]:
-    for row in rows(value, "interior pages"):
-        record = Record(row, 3, "interior page")
-        yield InteriorPage(record.uint(), record.uint(), record.binary())
 
 
 def _history(value: object) -> Iterable[HistoryName]:

@@ -31,6 +31,7 @@ from sqlite_s3vfs.format.blockmap import (
 )
 from sqlite_s3vfs.format.envelope import ObjectKind, decompress, seal, unseal
 from sqlite_s3vfs.format.fields import Record, binary, pack, rows, uint, unpack_map
+from sqlite_s3vfs.format.interior import decode_copies, encode_copies
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 
 _COLUMNS = "QIQII"            # block, source, offset, length, valid
@@ -143,6 +144,7 @@ def encode_piece(database_id: bytes, name: ObjectName, piece: Piece) -> bytes:
     fields: dict[str, object] = {
         "locators": encode_locators(piece.locators),
         "dead": encode_dead(piece.dead),
+        "interior": encode_copies(piece.interior),
     }
     return _encode_map_object(database_id, name, fields)
 
@@ -157,7 +159,8 @@ def decode_piece(data: bytes, database_id: bytes, name: ObjectName) -> Piece:
     fields = _decode_map_object(data, database_id, name)
     locators = decode_locators(fields.get("locators"), rows_max=PIECE_SPAN)
     _check_one_unit(locators, PIECE_SPAN, name)
-    return Piece(locators, decode_dead(fields.get("dead")))
+    copies = decode_copies(fields.get("interior", []))
+    return Piece(locators, decode_dead(fields.get("dead")), tuple(copies))
 
 
 def encode_dead(dead: Mapping[ObjectName, DeadBlocks]) -> list[list[object]]:

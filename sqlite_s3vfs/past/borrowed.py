@@ -15,8 +15,9 @@ from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.mapcodec import encode_piece
+from sqlite_s3vfs.planning.interior import Geometry, piece_copies
 from sqlite_s3vfs.planning.mapfold import fold_map
-from sqlite_s3vfs.reader.map_reader import MapReader
+from sqlite_s3vfs.reader.map_objects import MapObjects
 from sqlite_s3vfs.uploads import Uploads
 
 INLINE_BLOCKS_MAX = 20_480
@@ -40,20 +41,22 @@ def borrowed_map(parent: Database, kept: Manifest, child: Database, database_id:
     """
     owner = len(kept.owners) + 1
     missing = parent.view(kept).missing_object
-    reader = MapReader(parent.engine, parent.keys, kept.database_id, kept.blocks, missing)
+    reader = MapObjects(parent.engine, parent.keys, kept.database_id, kept.blocks, missing)
     pieces = range(unit_count(kept.block_count, PIECE_SPAN))
     if not kept.blocks.pieces and not kept.blocks.nodes:
         return BlockMap(recent=borrowed(kept.blocks.recent, owner))
     recent: dict[int, Locator] = {}
     refs: dict[int, PieceRef] = {}
     for start in range(0, len(pieces), _PIECES_AT_ONCE):
-        for index, locators in _locators(reader, kept, pieces[start : start + _PIECES_AT_ONCE]).items():
-            own = borrowed(locators, owner)
+        for index, piece in _pieces(reader, kept, pieces[start : start + _PIECES_AT_ONCE]).items():
+            own = borrowed(piece.locators, owner)
             if kept.block_count <= INLINE_BLOCKS_MAX:
                 recent.update(own)
             elif own:
                 name = ObjectName(version, child.engine.ids.new_id())
-                uploads.put(child.keys.map_piece(name), encode_piece(database_id, name, Piece(own, {})))
+                uploads.put(child.keys.map_piece(name), encode_piece(
+                    database_id, name, Piece(own, {}, piece.interior)
+                ))
                 refs[index] = PieceRef(name, PIECE_SPAN)
     folded = fold_map(
         database_id,
@@ -68,12 +71,13 @@ def borrowed_map(parent: Database, kept: Manifest, child: Database, database_id:
     return BlockMap(recent, folded.blocks.pieces, folded.blocks.nodes)
 
 
-def _locators(
-    reader: MapReader, kept: Manifest, pieces: Sequence[int]
-) -> dict[int, dict[int, Locator]]:
-    """By piece what the map knows of its blocks."""
-    found = {index: dict(piece.locators) for index, piece in reader.load_pieces(pieces).items()}
-    for block, locator in kept.blocks.recent.items():
-        if block // PIECE_SPAN in found:
-            found[block // PIECE_SPAN][block] = locator
+def _pieces(reader: MapObjects, kept: Manifest, pieces: Sequence[int]) -> dict[int, Piece]:
+    """By piece what the map knows of its blocks, and the copies of pages in them."""
+    geometry = Geometry(kept.page_size or 1, kept.block_size)
+    recent = kept.blocks.recent
+    found = {}
+    for index, piece in reader.load_pieces(pieces).items():
+        copies = piece_copies(index, piece, kept.interior, recent, geometry)
+        newer = {block: locator for block, locator in recent.items() if block // PIECE_SPAN == index}
+        found[index] = Piece({**piece.locators, **newer}, {}, copies)
     return found

@@ -26,7 +26,7 @@ from sqlite_s3vfs.format.keys import ObjectName, parse_object_name
 from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.past.histories import read_history
 from sqlite_s3vfs.pool import run_all
-from sqlite_s3vfs.reader.map_reader import MapReader
+from sqlite_s3vfs.reader.map_objects import MapObjects
 
 _PIECES_AT_ONCE = 16
 _NODE_LIMIT = NODE_SPAN * PIECE_SPAN
@@ -167,7 +167,7 @@ def _all_locators(
 
 
 def _piece_refs(
-    reader: MapReader, blocks: BlockMap, *, every: set[ObjectName] | None = None
+    reader: MapObjects, blocks: BlockMap, *, every: set[ObjectName] | None = None
 ) -> dict[int, PieceRef]:
     """The pieces that count, by index; names that a node gives to no avail are put into ``every``."""
     refs = dict(blocks.pieces)
@@ -178,9 +178,9 @@ def _piece_refs(
     return refs
 
 
-def _reader(database: Database, manifest: Manifest, blocks: BlockMap) -> MapReader:
+def _reader(database: Database, manifest: Manifest, blocks: BlockMap) -> MapObjects:
     missing = database.view(manifest).missing_object
-    return MapReader(database.engine, database.keys, manifest.database_id, blocks, missing)
+    return MapObjects(database.engine, database.keys, manifest.database_id, blocks, missing)
 
 
 def _serving(

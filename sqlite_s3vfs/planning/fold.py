@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.geometry import overlapping
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName
-from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.segment import Placed
 
 

@@ -1,19 +1,29 @@
-"""Interior B-tree pages, gathered while blocks are written and shipped inside the manifest.
+"""Interior B-tree pages, gathered while blocks are written and shipped with the map.
 
 They are 0.3 % of a database; with them at hand a cold lookup costs one block instead of one for each
-level of the tree. A copy is the page as the *blocks* of the same manifest hold it.
+level of the tree. A copy is the page as the *blocks* of the same version hold it. There are two places:
+
+* **the manifest**, within a small budget: page 1 first, then what no piece has;
+* **the map pieces**: copies of pages whose blocks the piece maps. Such a copy is valid for every version
+  that refers to the piece and has none of the page's blocks in ``recent`` or beyond the limit: the
+  locators of the piece say where the copied bytes lie, so whatever changes the one changes the other.
+
+When the manifest has no room left for what no piece has, the map is folded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
+from dataclasses import dataclass
 from itertools import chain
 
 import zstandard
 
 from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.format.blockmap import PIECE_SPAN, Piece
 from sqlite_s3vfs.format.envelope import decompress
-from sqlite_s3vfs.format.manifest import InteriorPage
+from sqlite_s3vfs.format.geometry import overlapping
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.sqlite_header import (
     INDEX_INTERIOR,
     TABLE_INTERIOR,
@@ -23,6 +33,8 @@ from sqlite_s3vfs.format.sqlite_header import (
 
 INTERIOR_MAX = 32 << 10
 """Bytes of compressed copies in one manifest."""
+PIECE_INTERIOR_MAX = 512 << 10
+"""Bytes of compressed copies in one map piece, which maps 256 MiB in blocks of 64 KiB."""
 
 _LEVEL = 3
 _INTERIOR_TYPES = (TABLE_INTERIOR, INDEX_INTERIOR)
@@ -56,7 +68,7 @@ def interior_of_blocks(
     return gather_interior(pages)
 
 
-def carried_interior(
+def valid_copies(
     kept: Iterable[InteriorPage],
     fresh: Iterable[InteriorPage],
     *,
@@ -64,24 +76,105 @@ def carried_interior(
     page_size: int,
     size: int,
 ) -> tuple[InteriorPage, ...]:
-    """The copies for the next manifest: old ones of untouched pages, and fresh ones, within budget.
+    """All copies that the next manifest might have: old ones of untouched pages, and fresh ones.
 
     ``touched_pages`` are those whose bytes in the blocks may differ from the base's.
     """
     still = (copy for copy in kept if copy.page not in touched_pages)
     chosen: dict[int, InteriorPage] = {}
-    room = INTERIOR_MAX
-    for copy in sorted(chain(fresh, still), key=_worth):
-        fits = copy.page * page_size <= size and len(copy.content) <= room
-        if fits and copy.page not in chosen:
-            chosen[copy.page] = copy
-            room -= len(copy.content)
+    for copy in chain(fresh, still):
+        if copy.page * page_size <= size:
+            chosen.setdefault(copy.page, copy)
     return tuple(chosen.values())
 
 
-def _worth(copy: InteriorPage) -> tuple[bool, int]:
-    """Page 1 and tables first (one of their pages leads to hundreds of others, one of an index to
-    tens), then low page numbers: roots are made before what grows below them."""
+def manifest_copies(
+    copies: Iterable[InteriorPage], recent: Container[int], geometry: Geometry
+) -> tuple[InteriorPage, ...]:
+    """The copies for the manifest itself, within its budget; ``recent`` are blocks in no piece."""
+    chosen = []
+    room = INTERIOR_MAX
+    for copy in sorted(copies, key=lambda copy: (*_worth(copy, recent, geometry), copy.page)):
+        if len(copy.content) <= room:
+            chosen.append(copy)
+            room -= len(copy.content)
+    return tuple(chosen)
+
+
+def outgrows_manifest(
+    copies: Iterable[InteriorPage], recent: Container[int], geometry: Geometry
+) -> bool:
+    """Whether the manifest has no room for copies that no piece has."""
+    only_here = (
+        len(copy.content)
+        for copy in copies
+        if any(block in recent for block in geometry.blocks_of(copy.page))
+        and geometry.is_of_one_piece(copy.page)
+    )
+    return sum(only_here) > INTERIOR_MAX
+
+
+def piece_copies(
+    index: int,
+    old: Piece,
+    copies: Iterable[InteriorPage],
+    recent: Container[int],
+    geometry: Geometry,
+) -> tuple[InteriorPage, ...]:
+    """The copies for a piece that is written anew, from those in the ``old`` one, within its limit.
+
+    ``copies`` are all that are known of the new version, ``recent`` the blocks that move into pieces.
+    """
+    unchanged = (
+        copy
+        for copy in old.interior
+        if all(
+            block in old.locators and block not in recent
+            for block in geometry.blocks_of(copy.page)
+        )
+    )
+    chosen: dict[int, InteriorPage] = {}
+    room = PIECE_INTERIOR_MAX
+    for copy in sorted(chain(copies, unchanged), key=_kind):
+        fits = geometry.is_of_one_piece(copy.page, index) and len(copy.content) <= room
+        if fits and copy.page not in chosen:
+            chosen[copy.page] = copy
+            room -= len(copy.content)
+    return tuple(chosen[page] for page in sorted(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How pages lie in blocks, and blocks in pieces."""
+
+    page_size: int
+    block_size: int
+
+    def blocks_of(self, page: int) -> range:
+        """The blocks that a page (from 1) lies in."""
+        return overlapping(page - 1, self.page_size, self.block_size)
+
+    def is_of_one_piece(self, page: int, piece: int | None = None) -> bool:
+        """Whether a page's blocks are all mapped by one piece, and by the one given.
+
+        Of the two pieces of any other page one may be written anew without the other.
+        """
+        blocks = self.blocks_of(page)
+        own = blocks[0] // PIECE_SPAN
+        return own == blocks[-1] // PIECE_SPAN and piece in (None, own)
+
+
+def _worth(
+    copy: InteriorPage, recent: Container[int], geometry: Geometry
+) -> tuple[bool, bool, bool]:
+    """Page 1 first, then what no piece has, then as ``_kind``."""
+    in_piece = not any(block in recent for block in geometry.blocks_of(copy.page))
+    return (copy.page != 1, in_piece, _kind(copy)[0])
+
+
+def _kind(copy: InteriorPage) -> tuple[bool, int]:
+    """Tables first (one of their pages leads to hundreds of others, one of an index to tens), then low
+    page numbers: roots are made before what grows below them."""
     return (copy.page != 1 and copy.page_type != TABLE_INTERIOR, copy.page)
 
 

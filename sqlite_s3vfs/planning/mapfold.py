@@ -19,6 +19,7 @@ from sqlite_s3vfs.format.blockmap import (
     PieceRef,
     within_limit,
 )
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.mapcodec import encode_node, encode_piece
 
@@ -27,6 +28,7 @@ PIECES_MAX = 512
 DEAD_MAX = 1024
 
 NewName = Callable[[], ObjectName]
+CopiesOf = Callable[[int, Piece], tuple[InteriorPage, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,12 @@ def fold_map(
     loaded: Mapping[int, Piece],
     loaded_nodes: Mapping[int, Mapping[int, PieceRef]],
     new_name: NewName,
+    copies_of: CopiesOf = lambda piece, old: (),
 ) -> MapFold:
     """Move ``recent`` into pieces; then, where there are too many, ``pieces`` into nodes.
 
     ``loaded`` holds every piece of ``pieces_to_write``, within its limit; ``loaded_nodes`` those of
-    ``nodes_to_load``.
+    ``nodes_to_load``. ``copies_of`` gives the interior copies for a piece: of its index and its past.
     """
     objects: list[tuple[ObjectName, bytes]] = []
     pieces = dict(blocks.pieces)
@@ -94,7 +97,7 @@ def fold_map(
             target = killed if before + count.dead >= count.blocks else counts
             target[name] = count._replace(dead=before + count.dead)
         name = new_name()
-        piece = Piece({**old.locators, **fresh}, counts)
+        piece = Piece({**old.locators, **fresh}, counts, copies_of(index, old))
         objects.append((name, encode_piece(database_id, name, piece)))
         pieces[index] = PieceRef(name, PIECE_SPAN)
     folded = replace(blocks, recent={}, pieces=pieces)

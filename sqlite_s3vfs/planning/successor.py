@@ -19,6 +19,7 @@ from sqlite_s3vfs.format.blockmap import (
     cut_refs,
 )
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import (
     HISTORY_NAMES,
@@ -27,13 +28,12 @@ from sqlite_s3vfs.format.manifest import (
     Condemned,
     Died,
     HistoryName,
-    InteriorPage,
     Manifest,
     Restore,
 )
 from sqlite_s3vfs.format.tail import TailEntry
 from sqlite_s3vfs.planning.fold import Fold, entry_identity
-from sqlite_s3vfs.planning.interior import carried_interior
+from sqlite_s3vfs.planning.interior import Geometry, manifest_copies, valid_copies
 from sqlite_s3vfs.planning.liveness import (
     Liveness,
     after_adopting,
@@ -106,7 +106,7 @@ def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest
         commits=commits,
         blocks=blocks,
         tail=tail,
-        interior=_interior(base, prepared, rewritten),
+        interior=_interior(base, prepared, blocks),
         dead=liveness.dead,
         died=(*_not_recorded(base, prepared), *liveness.died),
         history=_history(base, prepared, commits),
@@ -233,14 +233,21 @@ def _commits(
     return commits[keep_from:]
 
 
-def _interior(
-    base: Manifest, prepared: Prepared, rewritten: frozenset[int]
-) -> tuple[InteriorPage, ...]:
+def _interior(base: Manifest, prepared: Prepared, blocks: BlockMap) -> tuple[InteriorPage, ...]:
+    if not prepared.page_size:
+        return ()
+    geometry = Geometry(prepared.page_size, base.block_size)
+    return manifest_copies(all_copies(base, prepared), blocks.recent, geometry)
+
+
+def all_copies(base: Manifest, prepared: Prepared) -> tuple[InteriorPage, ...]:
+    """The interior copies that are at hand for the next version, whatever their place."""
+    rewritten = _rewritten(prepared)
     same = not prepared.anew and base.page_size == prepared.page_size
     merged = {entry.page for entry in base.tail if not rewritten.isdisjoint(_blocks(base, entry))}
     adoption = prepared.adoption
     folded = adoption.fold.interior if adoption else ()
-    return carried_interior(
+    return valid_copies(
         base.interior if same else (),
         (*prepared.interior, *(copy for copy in folded if _lies_in(base, copy, adoption))),
         touched_pages=merged | prepared.changed_pages,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from sqlite_s3vfs.cache import CachedBlock
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError, unreadable
+from sqlite_s3vfs.fetching import Key
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Owner
@@ -22,10 +24,11 @@ GAP_MAX = 64 << 10
 """Bytes between two wanted blocks that are rather read along than asked for apart."""
 
 Missing = Callable[[str], Exception]
+_Store = Callable[[int, Locator, bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class Range:
     """Blocks of one segment that are fetched by one request."""
 
     source: SegmentSource
@@ -42,20 +45,24 @@ class BlockReader:
         self._engine = engine
         self._keys = (keys, *(DatabaseKeys(owner.prefix) for owner in owners))
 
-    def cached(self, block: int, locator: Locator) -> bytes | None:
-        """The content of a block, where it is in memory."""
-        return self._engine.blocks.get(self._cache_key(block, locator))
+    def cached(self, block: int, locator: Locator) -> CachedBlock | None:
+        """A block, where it is in memory."""
+        return self._engine.blocks.get(self.key_of(block, locator))
+
+    def peek(self, block: int, locator: Locator) -> CachedBlock | None:
+        """The same, where it is looked at once more for one and the same read."""
+        return self._engine.blocks.peek(self.key_of(block, locator))
 
     def keep(self, block: int, locator: Locator, content: bytes) -> None:
         """Have the content of a block in memory; ``locator.valid`` bytes."""
-        self._engine.blocks.put(self._cache_key(block, locator), content, len(content))
+        self._engine.blocks.put(self.key_of(block, locator), content)
 
-    def _cache_key(self, block: int, locator: Locator) -> Hashable:
+    def key_of(self, block: int, locator: Locator) -> Key:
         """By place, which never changes its content: not by the version that refers to it."""
         source = locator.source
         if isinstance(source, SegmentSource):
-            return (source.name, block, locator.valid)
-        return (self._keys_of(source).prefix, block, source.etag, locator.valid)
+            return (block, source.name, locator.valid)
+        return (block, source.etag, locator.valid, self._keys_of(source).prefix)
 
     def _keys_of(self, source: Source) -> DatabaseKeys:
         if source.owner >= len(self._keys):
@@ -65,22 +72,45 @@ class BlockReader:
     def fetch(self, wanted: Mapping[int, Locator], missing: Missing) -> dict[int, bytes]:
         """The contents of blocks (each ``locator.valid`` bytes), by the fewest ranged GETs, in parallel.
 
+        Blocks that another thread is fetching are waited for.
+
         Raises:
             CorruptError: a frame is not what was written.
         """
         found: dict[int, bytes] = {}
         lacking = {}
         for block, locator in wanted.items():
-            content = self.cached(block, locator)
-            self._engine.metrics.count_cache(hit=content is not None)
-            if content is None:
+            cached = self.cached(block, locator)
+            self._engine.metrics.count_cache(hit=cached is not None)
+            if cached is None:
                 lacking[block] = locator
             else:
-                found[block] = content
-        tasks = self._tasks(lacking, missing, keep=True)
-        read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
-        for contents in read:
-            found.update(contents)
+                found[block] = cached.content
+        while lacking:
+            found.update(self._fetch_or_wait(lacking, missing))
+            lacking = {block: lacking[block] for block in lacking if block not in found}
+        return found
+
+    def _fetch_or_wait(
+        self, wanted: Mapping[int, Locator], missing: Missing
+    ) -> dict[int, bytes]:
+        """Blocks that nobody is fetching, then those that others bring, as far as they did."""
+        flights = self._engine.flights
+        keys = {self.key_of(block, locator): block for block, locator in wanted.items()}
+        flight, mine, others = flights.claim(keys)
+        found: dict[int, bytes] = {}
+        try:
+            own = {keys[key]: wanted[keys[key]] for key in mine}
+            tasks = self.tasks(own, missing, keep=True)
+            read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
+            for contents in read:
+                found.update(contents)
+        finally:
+            flights.land(flight, mine, {key: found[keys[key]] for key in mine if keys[key] in found})
+        for key, other in others.items():
+            brought = other.wait().get(key)
+            if brought is not None:
+                found[keys[key]] = brought
         return found
 
     def start(
@@ -88,22 +118,23 @@ class BlockReader:
     ) -> list[Future[dict[int, bytes]]]:
         """Start reading blocks by the fewest ranged GETs, past the cache."""
         submit = self._engine.pool.submit
-        return [submit(task) for task in self._tasks(wanted, missing, keep=False)]
+        return [submit(task) for task in self.tasks(wanted, missing, keep=False)]
 
-    def _tasks(
-        self, wanted: Mapping[int, Locator], missing: Missing, *, keep: bool
+    def tasks(
+        self, wanted: Mapping[int, Locator], missing: Missing, *, keep: bool, fresh: bool = False
     ) -> list[Callable[[], dict[int, bytes]]]:
-        """One request each."""
+        """One request each. What is to be kept may be ``fresh``: not asked for yet."""
+        store = partial(self._store, keep=keep, fresh=fresh)
         tasks: list[Callable[[], dict[int, bytes]]] = [
-            partial(self._read_range, part, missing, keep=keep) for part in _ranges(wanted)
+            partial(self._read_range, part, missing, store) for part in ranges_of(wanted)
         ]
         return tasks + [
-            partial(self._read_ancestor, block, locator, missing, keep=keep)
+            partial(self._read_ancestor, block, locator, missing, store)
             for block, locator in wanted.items()
             if isinstance(locator.source, AncestorSource)
         ]
 
-    def _read_range(self, part: _Range, missing: Missing, *, keep: bool) -> dict[int, bytes]:
+    def _read_range(self, part: Range, missing: Missing, store: _Store) -> dict[int, bytes]:
         key = self._keys_of(part.source).segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
@@ -117,11 +148,11 @@ class BlockReader:
                 content = decode_frame(frame, part.source.name.random, block)
             except CorruptError as error:
                 raise unreadable("a segment", key, error) from error
-            contents[block] = self._checked(block, locator, content, keep=keep)
+            contents[block] = store(block, locator, _checked(block, locator, content))
         return contents
 
     def _read_ancestor(
-        self, block: int, locator: Locator, missing: Missing, *, keep: bool
+        self, block: int, locator: Locator, missing: Missing, store: _Store
     ) -> dict[int, bytes]:
         assert isinstance(locator.source, AncestorSource), "an old block"
         key = self._keys_of(locator.source).ancestor_block(block)
@@ -134,21 +165,27 @@ class BlockReader:
             ) from error
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        return {block: self._checked(block, locator, fetched.body, keep=keep)}
+        return {block: store(block, locator, _checked(block, locator, fetched.body))}
 
-    def _checked(self, block: int, locator: Locator, content: bytes, *, keep: bool) -> bytes:
-        if len(content) < locator.valid:
-            raise CorruptError(
-                f"a block is shorter than its map says. block={block} "
-                f"size={len(content)} expected={locator.valid}"
-            )
-        valid = content[: locator.valid]
+    def _store(
+        self, block: int, locator: Locator, content: bytes, *, keep: bool, fresh: bool
+    ) -> bytes:
         if keep:
-            self.keep(block, locator, valid)
-        return valid
+            self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
+        return content
 
 
-def _ranges(wanted: Mapping[int, Locator]) -> Iterator[_Range]:
+def _checked(block: int, locator: Locator, content: bytes) -> bytes:
+    """The bytes of the content that count."""
+    if len(content) < locator.valid:
+        raise CorruptError(
+            f"a block is shorter than its map says. block={block} "
+            f"size={len(content)} expected={locator.valid}"
+        )
+    return content if len(content) == locator.valid else content[: locator.valid]
+
+
+def ranges_of(wanted: Mapping[int, Locator]) -> Iterator[Range]:
     """Blocks of segments, joined to ranges of neighbours."""
     in_segments = (
         (locator.source, locator.offset, block, locator)
@@ -162,9 +199,9 @@ def _ranges(wanted: Mapping[int, Locator]) -> Iterator[_Range]:
         end = offset + locator.length
         if own != source or offset - stop > GAP_MAX or end - start > RANGE_MAX:
             if source is not None:
-                yield _Range(source, start, stop, tuple(blocks))
+                yield Range(source, start, stop, tuple(blocks))
             source, start, blocks = own, offset, []
         stop = end
         blocks.append((block, locator))
     if source is not None:
-        yield _Range(source, start, stop, tuple(blocks))
+        yield Range(source, start, stop, tuple(blocks))

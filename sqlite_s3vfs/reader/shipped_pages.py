@@ -33,6 +33,12 @@ class ShippedPages:
             return self.tail_page(page)
         return self.interior_page(page) if page in self._copies else None
 
+    def page_at_hand(self, page: int) -> bytes | None:
+        """The same without a request: nothing where the tail has a patch of a page not read yet."""
+        if page in self._entries:
+            return self._tail_pages.get(page)
+        return self.interior_page(page) if page in self._copies else None
+
     def tail_page(self, page: int) -> bytes | None:
         """A page that the tail holds, as its newest entry has it.
 

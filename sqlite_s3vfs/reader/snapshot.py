@@ -11,16 +11,12 @@ from concurrent.futures import Future
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import Locator
-from sqlite_s3vfs.format.geometry import block_spans
+from sqlite_s3vfs.format.geometry import block_spans, overlapping
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
-from sqlite_s3vfs.readahead import SequentialReadAhead
-from sqlite_s3vfs.reader.block_reader import BlockReader
-from sqlite_s3vfs.reader.map_reader import MapReader
+from sqlite_s3vfs.readahead import ReadAhead
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
-
-AHEAD_BYTES_MAX = 4 << 20
-"""Bytes of blocks that one missing block may bring along."""
+from sqlite_s3vfs.reader.stored_pages import StoredPages
 
 Missing = Callable[["Snapshot", str], Exception]
 
@@ -51,10 +47,13 @@ class Snapshot:
         """Equal exactly for equal states of the database; versions may be equal by chance."""
         self.pages = ShippedPages(manifest, self._page_of_blocks)
         self._missing = missing
-        self._held = held or {}
-        self._blocks = BlockReader(engine, keys, manifest.owners)
-        self._map = MapReader(
-            engine, keys, manifest.database_id, manifest.blocks, self.missing_object
+        self._stored = StoredPages(
+            engine, keys, manifest, self.missing_object, held or {}, self.pages
+        )
+        self._tail_blocks = frozenset(
+            block
+            for page in self.pages.tail_numbers
+            for block in overlapping(page - 1, self.page_size, self.block_size)
         )
 
     def missing_object(self, key: str) -> Exception:
@@ -62,7 +61,7 @@ class Snapshot:
         return self._missing(self, key)
 
     def read(
-        self, offset: int, size: int, *, ahead: SequentialReadAhead | None = None
+        self, offset: int, size: int, *, ahead: ReadAhead | None = None
     ) -> bytes | memoryview:
         """Bytes of the file; fewer only at its end. 0 requests where they are at hand.
 
@@ -82,41 +81,38 @@ class Snapshot:
             )
         content = self.pages.page(page + 1)
         if content is None:
-            return self._block_bytes(offset, size, ahead)
+            content = self._stored.copy(page + 1)
+        elif not page:
+            self._stored.map.start_loading()
+        if content is None:
+            return self._stored.read(offset, size, ahead)
+        if ahead is not None and size == len(content):
+            ahead.saw(page + 1, content)
         return content if size == len(content) else content[start : start + size]
 
     def page_at_hand(self, page: int) -> bytes | None:
         """A page (from 1) as the blocks hold it, if that costs no request."""
         interior = self.pages.interior_page(page)
-        if interior is not None:
-            return interior
-        parts = []
-        for block, start, stop in block_spans(
-            (page - 1) * self.page_size, self.page_size, self.block_size
-        ):
-            locator = self.manifest.blocks.recent.get(block)
-            content = locator and self._blocks.cached(block, locator)
-            if content is None or len(content) < stop:
-                return None
-            parts.append(content[start:stop])
-        return b"".join(parts)
+        return self._stored.in_memory(page) if interior is None else interior
 
     def locators(self, blocks: Iterable[int]) -> dict[int, Locator]:
         """Where blocks lie, holes left out."""
-        return self._map.locators(blocks)
+        return self._stored.map.locators(blocks)
 
     def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
-        return self._blocks.fetch(self.locators(self._not_held(blocks)), self.missing_object)
+        return self._stored.fetch(blocks)
 
     def keep(self, locators: Mapping[int, Locator], contents: Mapping[int, bytes]) -> None:
         """Have the contents of blocks in memory that were just written to these places."""
         for block, locator in locators.items():
-            self._blocks.keep(block, locator, contents[block])
+            self._stored.blocks.keep(block, locator, contents[block])
 
     def start_fetch(self, blocks: Iterable[int]) -> list[Future[dict[int, bytes]]]:
         """Start reading blocks past the cache; each future gives some of their contents."""
-        return self._blocks.start(self.locators(self._not_held(blocks)), self.missing_object)
+        stored = self._stored
+        wanted = self.locators(stored.not_held(blocks))
+        return stored.blocks.start(wanted, self.missing_object)
 
     def assemble(self, offset: int, size: int, contents: Mapping[int, bytes]) -> bytes:
         """Bytes of the file from ``contents`` of all its blocks there (holes absent) and the tail.
@@ -125,7 +121,7 @@ class Snapshot:
         """
         parts: list[bytes] = []
         for block, _, stop in block_spans(offset, size, self.block_size):
-            content = self._held.get(block, contents.get(block, b""))[:stop]
+            content = self._stored.held.get(block, contents.get(block, b""))[:stop]
             parts += [content, bytes(stop - len(content))]
         if not self.pages.tail_numbers:
             return b"".join(parts)
@@ -138,40 +134,19 @@ class Snapshot:
                 file[max(0, start) : max(0, start) + len(visible)] = visible
         return bytes(file)
 
+    def window(self, offset: int) -> tuple[int, int, bytes]:
+        """The block at an offset, if it is in memory and nothing lies over it: start, stop and content.
+
+        Bytes of the file from start to stop are those of the content, as they lie there.
+        """
+        block = offset // self.block_size
+        if block in self._tail_blocks or not block:
+            return 0, 0, b""
+        return self._stored.window(offset)
+
+    def stop_advance(self, ahead: ReadAhead) -> None:
+        """What a connection has queued to be fetched in advance is not wanted any more."""
+        self._stored.in_advance.drop(ahead)
+
     def _page_of_blocks(self, page: int) -> bytes:
-        return bytes(self._block_bytes((page - 1) * self.page_size, self.page_size, None))
-
-    def _block_bytes(
-        self, offset: int, size: int, ahead: SequentialReadAhead | None
-    ) -> bytes | memoryview:
-        block, start = divmod(offset, self.block_size)
-        if start + size <= self.block_size:
-            return self._within_block(block, start, start + size, ahead)
-        return b"".join(
-            self._within_block(block, start, stop, ahead)
-            for block, start, stop in block_spans(offset, size, self.block_size)
-        )
-
-    def _within_block(
-        self, block: int, start: int, stop: int, ahead: SequentialReadAhead | None
-    ) -> bytes | memoryview:
-        content = self._content(block, ahead)
-        if len(content) >= stop:
-            return memoryview(content)[start:stop]
-        return content[start:stop].ljust(stop - start, b"\x00")     # a hole, or a cut block (I3)
-
-    def _content(self, block: int, ahead: SequentialReadAhead | None) -> bytes:
-        if block in self._held:
-            return self._held[block]
-        locator = self._map.locator(block)
-        if locator is None:
-            return b""
-        content = self._blocks.cached(block, locator)
-        if content is not None:
-            return content
-        wanted = ahead.wanted(block) if ahead else range(block, block + 1)
-        bounded = wanted[: max(1, AHEAD_BYTES_MAX // self.block_size)]
-        return self.fetch(other for other in bounded if 0 <= other < self.block_count)[block]
-
-    def _not_held(self, blocks: Iterable[int]) -> Iterable[int]:
-        return (block for block in blocks if block not in self._held) if self._held else blocks
+        return bytes(self._stored.read((page - 1) * self.page_size, self.page_size, None))

@@ -17,35 +17,25 @@ from functools import partial
 
 from sqlite_s3vfs.adoption import check_unchanged, settled_in_segments
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import (
-    CommitUnknownError,
-    ConflictError,
-    ReadOnlyError,
-)
+from sqlite_s3vfs.errors import CommitUnknownError, ConflictError, ReadOnlyError
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import ObjectKind, seal
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.history import encode_history
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
-from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published, check_replaceable
 from sqlite_s3vfs.origin import Origin, check_restored, moved
 from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
 from sqlite_s3vfs.planning.fold import Fold, adoptable
-from sqlite_s3vfs.planning.interior import gather_interior
-from sqlite_s3vfs.planning.mapfold import (
-    MapFold,
-    fold_map,
-    must_fold,
-    nodes_to_load,
-    pieces_to_write,
-)
+from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
-from sqlite_s3vfs.planning.successor import Adoption, Prepared, dead_blocks, next_map, successor
+from sqlite_s3vfs.planning.successor import Adoption, Prepared, successor
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes, block_contents
-from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.store.probe import probe_conditions
+from sqlite_s3vfs.transaction.map_folding import fold_map_of
 from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
 from sqlite_s3vfs.uploads import Uploads, check_born
 
@@ -136,7 +126,7 @@ class Committer:
         def fill(origin: Origin, skeleton: Prepared, uploads: Uploads) -> Prepared:
             base = origin.manifest
             prepared = replace(content(base, snapshot, skeleton, uploads), anew=True)
-            map_fold = self._fold_map(base, prepared, snapshot, uploads)
+            map_fold = fold_map_of(self._engine, self._keys, base, prepared, snapshot, uploads)
             history = self._keep_history(base, uploads) if base.commits else None
             return replace(prepared, map_fold=map_fold, history=history)
 
@@ -247,23 +237,24 @@ class Committer:
             adoption=_adoption(base, plan, work),
         )
         if plan.blocks:
+            copies: list[InteriorPage] = []
+            written = self._write_blocks(work, plan.blocks, uploads, copies)
+            across = _interior(work, frozenset(plan.blocks))
             prepared = replace(
-                prepared,
-                written=self._write_blocks(work, plan.blocks, uploads),
-                changed_pages=plan.pages,
-                interior=_interior(work, frozenset(plan.blocks)),
+                prepared, written=written, changed_pages=plan.pages, interior=(*copies, *across)
             )
         if work.early:
             prepared = work.early.added_to(prepared, base, page_size=work.changes.page_size)
         prepared = _with_replaced(work, prepared)
-        map_fold = self._fold_map(base, prepared, snapshot, uploads)
+        map_fold = fold_map_of(self._engine, self._keys, base, prepared, snapshot, uploads)
         keeps = base.commits and (plan.drops or map_fold or work.origin.layout)
         history = self._keep_history(base, uploads) if keeps else None
         return replace(prepared, map_fold=map_fold, history=history)
 
     def _write_blocks(
-        self, work: Work, blocks: Sequence[int], uploads: Uploads
+        self, work: Work, blocks: Sequence[int], uploads: Uploads, copies: list[InteriorPage]
     ) -> dict[int, Locator]:
+        """Upload blocks; the interior pages that lie in one of them go into ``copies``."""
         base = work.origin.manifest
         version = base.version + 1
         builder = SegmentBuilder(
@@ -278,31 +269,9 @@ class Committer:
             locators = locators_of([segment], version)
             work.snapshot.keep(locators, contents)
             found.update(locators)
+            copies += interior_of_blocks(contents, base.block_size, work.changes.page_size)
             contents.clear()
         return found
-
-    def _fold_map(
-        self, base: Manifest, prepared: Prepared, snapshot: Snapshot, uploads: Uploads
-    ) -> MapFold | None:
-        """Move the map's recent part into pieces where the manifest would grow too large."""
-        blocks, dead = next_map(base, prepared), dead_blocks(base, prepared).dead
-        if not must_fold(blocks, dead):
-            return None
-        engine = self._engine
-        reader = MapReader(engine, self._keys, base.database_id, blocks, snapshot.missing_object)
-        version = base.version + 1
-        pieces = pieces_to_write(blocks, dead)
-        map_fold = fold_map(
-            base.database_id,
-            blocks,
-            dead,
-            reader.load_pieces(pieces),
-            reader.load_nodes(nodes_to_load(blocks, pieces)),
-            lambda: ObjectName(version, engine.ids.new_id()),
-        )
-        for name, body in map_fold.objects:
-            uploads.put(self._keys.map_piece(name), body)
-        return map_fold
 
     def _keep_history(self, base: Manifest, uploads: Uploads) -> ObjectName:
         """Keep the base readable after it is replaced (invariant I4). 1 PUT, in parallel."""
@@ -363,8 +332,13 @@ def _block_contents(work: Work, blocks: Sequence[int]) -> Iterator[tuple[int, by
 
 
 def _interior(work: Work, written: frozenset[int]) -> tuple[InteriorPage, ...]:
-    """Copies of the interior pages that went from the transaction or the tail into written blocks."""
+    """Copies of the interior pages that went from the transaction or the tail into written blocks.
+
+    Only those that lie in more than one block.
+    """
     base, page_size = work.origin.manifest, work.changes.page_size
+    if not base.block_size % page_size:
+        return ()
     pages = dict(work.changes.pages)
     for entry in base.tail if base.page_size == page_size else ():
         blocks = overlapping(entry.page - 1, page_size, base.block_size)

@@ -17,11 +17,12 @@ from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError
 from sqlite_s3vfs.format.geometry import overlapping
 from sqlite_s3vfs.format.history import encode_history
+from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
-from sqlite_s3vfs.planning.interior import gather_interior
+from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
 from sqlite_s3vfs.pool import in_background
 from sqlite_s3vfs.reader import Snapshot
@@ -171,12 +172,14 @@ def prepare_fold(
     )
     folded, counts = {}, {}
     contents: dict[int, bytes] = {}
+    copies: list[InteriorPage] = []
     found = block_contents(
         snapshot, blocks, size=base.size, read=snapshot.read, needs_old=lambda block: True
     )
     for segment in build_segments(builder, noted(found, contents)):
         uploads.put(keys.segment(segment.name), segment.data)
         snapshot.keep(locators_of([segment], base.version + 1), contents)
+        copies += interior_of_blocks(contents, base.block_size, base.page_size)
         contents.clear()
         counts[segment.name] = len(segment.placed)
         for placed in segment.placed:
@@ -189,7 +192,7 @@ def prepare_fold(
         version=base.version,
         blocks=folded,
         segments=counts,
-        interior=gather_interior(_folded_pages(snapshot, base, frozenset(blocks))),
+        interior=(*copies, *gather_interior(_folded_pages(snapshot, base, frozenset(blocks)))),
         history=history,
         born_ms=uploads.born_ms,
     )
@@ -198,7 +201,9 @@ def prepare_fold(
 def _folded_pages(
     snapshot: Snapshot, base: Manifest, blocks: frozenset[int]
 ) -> dict[int, bytes]:
-    """The tail's pages that lie in the folded blocks altogether."""
+    """The tail's pages that lie in the folded blocks altogether, but in more than one."""
+    if not base.block_size % base.page_size:
+        return {}
     pages = {}
     for page in {entry.page for entry in base.tail}:
         content = snapshot.pages.tail_page(page)

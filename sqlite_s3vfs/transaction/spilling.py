@@ -163,7 +163,8 @@ class Spilling:
         contents = part.contents                # goes at any moment
         if contents is not None:
             return bytes(contents[block])
-        return self._reader.cached(block, self._whole(part, block, 0))
+        cached = self._reader.cached(block, self._whole(part, block, 0))
+        return cached.content if cached else None
 
     def _fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
         wanted = {}

@@ -14,6 +14,7 @@ from sqlite_s3vfs.format.sqlite_header import CHANGE_COUNTER, parse_header
 from sqlite_s3vfs.planning.commit import Changes
 from sqlite_s3vfs.planning.overlay import Overlay
 from sqlite_s3vfs.planning.spill import blocks_to_spill
+from sqlite_s3vfs.readahead import ReadAhead
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import block_contents
 from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
@@ -55,7 +56,13 @@ class Transaction:
         self.committed: Snapshot | None = None
         """The new snapshot once the commit is published, even if an interrupt was raised after it."""
         self._publisher = publisher
-        self._overlay = Overlay(base.page_size or _NEW_PAGE_SIZE, base.size, base.read)
+        self.ahead: ReadAhead | None = None
+        """What predicts the reads of the connection."""
+        self._overlay = Overlay(
+            base.page_size or _NEW_PAGE_SIZE,
+            base.size,
+            lambda offset, size: base.read(offset, size, ahead=self.ahead),
+        )
         self._memory_max = memory_max
         self._begin_spilling = spilling
         self._spilling: Spilling | None = None

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from sqlite_s3vfs.database import Database, Snapshot, Transaction
 from sqlite_s3vfs.errors import InvalidArgumentError, S3VFSError
-from sqlite_s3vfs.readahead import SequentialReadAhead
+from sqlite_s3vfs.readahead import ReadAhead
 from sqlite_s3vfs.vfs.attached import DeferredCommit
 
 Bytes = bytes | memoryview
@@ -33,7 +33,7 @@ class _OnSnapshot:
     def size(self) -> int:
         return self.snapshot.size
 
-    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
+    def read(self, offset: int, size: int, ahead: ReadAhead) -> Bytes:
         return self.snapshot.read(offset, size, ahead=ahead)
 
 
@@ -56,7 +56,7 @@ class Unlocked:
         known = self.database.known()
         return known.size if known else 0
 
-    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
+    def read(self, offset: int, size: int, ahead: ReadAhead) -> Bytes:
         known = self.database.known()
         return known.read(offset, size) if known else b""
 
@@ -87,7 +87,7 @@ class Writing:
     def size(self) -> int:
         return self.transaction.size
 
-    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> Bytes:
+    def read(self, offset: int, size: int, ahead: ReadAhead) -> Bytes:
         return self.transaction.read(offset, size)
 
 
@@ -130,7 +130,7 @@ class Dead:
     def size(self) -> NoReturn:
         raise self.error()
 
-    def read(self, offset: int, size: int, ahead: SequentialReadAhead) -> NoReturn:
+    def read(self, offset: int, size: int, ahead: ReadAhead) -> NoReturn:
         raise self.error()
 
 

@@ -314,6 +314,7 @@ GOLDEN = {
                 8191: Locator(AncestorSource(OLD_BLOCKS[1].etag, 1), 0, 4096, 4096),
             },
             {OWN.name: DeadBlocks(1, 39, 4, 3), BORROWED.name: DeadBlocks(0, 7, 2, 1)},
+            (InteriorPage(8193, 5, b"a frame"), InteriorPage(8194, 2, b"another")),
         ),
         lambda piece: encode_piece(DATABASE_ID, PIECE, piece),
         lambda data: decode_piece(data, DATABASE_ID, PIECE),

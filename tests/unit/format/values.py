@@ -120,7 +120,8 @@ class Draw:
     def piece(self) -> Piece:
         first = self.uint(40) * PIECE_SPAN
         rows = self.some(lambda: (first + self.below(PIECE_SPAN), self.locator(65536)), 20)
-        return Piece(dict(rows), self.dead())
+        copies = self.some(lambda: InteriorPage(self.uint(), self.choice([2, 5, 13]), self.id(9)), 5)
+        return Piece(dict(rows), self.dead(), tuple(copies))
 
     def node(self) -> dict[int, PieceRef]:
         first = self.uint(40) * NODE_SPAN

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sqlite_s3vfs.format.manifest import check_manifest
 from sqlite_s3vfs.format.manifestcodec import decode_manifest
 from sqlite_s3vfs.planning import commit, interior, mapfold
-from unit.independent import Stored, Version, unzstd
+from unit.independent import Stored, Version, columns_of, unzstd
 
 
 def check_contents(stored: Stored, files: Mapping[int, bytes]) -> None:
@@ -20,11 +20,24 @@ def check_contents(stored: Stored, files: Mapping[int, bytes]) -> None:
 
 
 def check_copies(version: Version) -> None:
-    """A copy of a page is the page as the blocks of the same manifest hold it."""
-    for page, page_type, content in version.fields["interior"]:
+    """A copy of a page that may be used is the page as the blocks of the same version hold it."""
+    for page, page_type, content in (*version.fields["interior"], *valid_copies_in_pieces(version)):
         copy = unzstd(content)
         assert copy == version.page_of_blocks(page), f"the copy of page {page} is stale"
         assert copy[100 if page == 1 else 0] == page_type
+
+
+def valid_copies_in_pieces(version: Version) -> Iterator[tuple[int, int, bytes]]:
+    """Those whose blocks all have a locator, and none in the manifest itself."""
+    page_size, block_size = version.fields["page_size"], version.fields["block_size"]
+    recent = {row[0] for row in columns_of(version.fields["map"]["recent"])}
+    for piece, (_, payload) in version.pieces.items():
+        for page, page_type, content in payload["interior"]:
+            blocks = range((page - 1) * page_size // block_size, -(-page * page_size // block_size))
+            span = version.fields["map"]["piece_span"]
+            assert {block // span for block in blocks} == {piece}
+            if all(block in version.locators and block not in recent for block in blocks):
+                yield page, page_type, content
 
 
 def check_bounds(stored: Stored) -> None:

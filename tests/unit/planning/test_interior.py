@@ -9,12 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlite_s3vfs.errors import CorruptError
-from sqlite_s3vfs.format.manifest import InteriorPage
+from sqlite_s3vfs.format.blockmap import Locator, Piece, SegmentSource
+from sqlite_s3vfs.format.interior import InteriorPage
+from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.planning.interior import (
     INTERIOR_MAX,
-    carried_interior,
+    PIECE_INTERIOR_MAX,
+    Geometry,
     gather_interior,
     interior_content,
+    interior_of_blocks,
+    manifest_copies,
+    outgrows_manifest,
+    piece_copies,
+    valid_copies,
 )
 from unit.format.hostile import gives_value_or_corrupt
 
@@ -31,8 +39,22 @@ def copy(number: int, kind: int = TABLE, size: int = 10, mark: bytes = b"") -> I
     return InteriorPage(number, kind, mark.ljust(size, b"."))
 
 
-def carried(kept, fresh, touched=(), size=FAR) -> tuple[InteriorPage, ...]:
-    return carried_interior(kept, fresh, touched_pages=set(touched), page_size=PAGE_SIZE, size=size)
+GEOMETRY = Geometry(PAGE_SIZE, 16 * PAGE_SIZE)
+ALL_RECENT = range(1 << 40)
+
+
+def carried(kept, fresh, touched=(), size=FAR, recent=ALL_RECENT) -> tuple[InteriorPage, ...]:
+    copies = valid_copies(kept, fresh, touched_pages=set(touched), page_size=PAGE_SIZE, size=size)
+    return manifest_copies(copies, recent, GEOMETRY)
+
+
+def piece(*blocks: int, copies: tuple[InteriorPage, ...] = ()) -> Piece:
+    source = SegmentSource(ObjectName(1, b"01234567"), 1, 1, 0)
+    return Piece({block: Locator(source, 0, 1, 1) for block in blocks}, {}, copies)
+
+
+def numbers(copies) -> list[int]:
+    return [one.page for one in copies]
 
 
 def test_interior_pages_and_page_1_are_copied():
@@ -79,3 +101,58 @@ def test_a_copy_of_another_size_is_corrupt():
 
     with pytest.raises(CorruptError, match="wrong size"):
         interior_content(one, PAGE_SIZE)
+
+
+def test_what_no_piece_has_comes_before_the_rest():
+    found = carried([copy(1), copy(2), copy(40), copy(70, INDEX)], [], recent={4})
+
+    assert numbers(found) == [1, 70, 2, 40]
+
+
+def test_copies_outgrow_the_manifest_by_those_that_no_piece_has():
+    half = INTERIOR_MAX // 2 + 1
+    copies = [copy(2, size=half), copy(40, size=half)]
+
+    assert outgrows_manifest(copies, {0, 2}, GEOMETRY)
+    assert not outgrows_manifest(copies, {0}, GEOMETRY)
+    assert not outgrows_manifest(copies, {7}, GEOMETRY)
+
+
+def test_a_piece_keeps_copies_of_blocks_that_were_not_written():
+    old = piece(0, 2, copies=(copy(2, mark=b"old"), copy(40, mark=b"old"), copy(70)))
+
+    found = piece_copies(0, old, [copy(3, mark=b"new")], {0}, GEOMETRY)
+
+    assert [(one.page, one.content[:3]) for one in found] == [(3, b"new"), (40, b"old")]
+
+
+def test_a_piece_has_copies_of_its_own_blocks_only():
+    second = 4096 * 16 + 1
+
+    assert numbers(piece_copies(0, piece(), [copy(2), copy(second)], {0, 4096}, GEOMETRY)) == [2]
+    assert numbers(piece_copies(1, piece(), [copy(2), copy(second)], {0, 4096}, GEOMETRY)) == [second]
+
+
+def test_a_page_in_two_pieces_is_copied_into_none():
+    odd = Geometry(4096, 4095)
+    across = copy(4095)
+    assert [block // 4096 for block in odd.blocks_of(across.page)] == [0, 1]
+    for index in (0, 1):
+        assert piece_copies(index, piece(), [across], {4095, 4096}, odd) == ()
+    assert not outgrows_manifest([across._replace(content=bytes(INTERIOR_MAX + 1))], {4095}, odd)
+
+
+def test_a_piece_keeps_within_its_budget_tables_first():
+    third = PIECE_INTERIOR_MAX // 3 + 1
+    copies = [copy(2, INDEX, third), copy(3, TABLE, third), copy(4, TABLE, third)]
+
+    assert numbers(piece_copies(0, piece(), copies, {0}, GEOMETRY)) == [3, 4]
+
+
+def test_interior_pages_are_found_in_whole_blocks():
+    block = page(LEAF) + page(TABLE, 1) + page(INDEX, 2) + page(LEAF, 3)
+
+    found = interior_of_blocks({3: block}, len(block), PAGE_SIZE)
+
+    assert [(one.page, one.page_type) for one in found] == [(14, TABLE), (15, INDEX)]
+    assert interior_content(found[0], PAGE_SIZE) == page(TABLE, 1)

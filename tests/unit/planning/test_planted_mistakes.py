@@ -17,7 +17,7 @@ import pytest
 from sqlite_s3vfs.format.geometry import overlapping
 from sqlite_s3vfs.planning.commit import CommitPlan, plan_commit
 from sqlite_s3vfs.planning.fold import adoptable
-from sqlite_s3vfs.planning.interior import carried_interior
+from sqlite_s3vfs.planning.interior import piece_copies, valid_copies
 from sqlite_s3vfs.planning.liveness import Liveness, _one_more
 from sqlite_s3vfs.planning.successor import Prepared, _commits
 from sqlite_s3vfs.transaction.commit import _with_replaced
@@ -116,7 +116,11 @@ def history_without_the_folds(prepared: Prepared) -> list[Any]:
 
 
 def no_page_touched(kept, fresh, **how: Any):
-    return carried_interior(kept, fresh, **{**how, "touched_pages": frozenset()})
+    return valid_copies(kept, fresh, **{**how, "touched_pages": frozenset()})
+
+
+def copies_kept_though_their_block_was_written(index, old, copies, recent, geometry):
+    return piece_copies(index, old, copies, (), geometry)
 
 
 def nothing_left_by_adopting(found: Liveness, waiting, adopted, version) -> Liveness:
@@ -197,9 +201,18 @@ SCENARIOS = {
         "size of version 1",
     ),
     "an interior copy stays though its page was written": Scenario(
-        {"carried_interior": no_page_touched},
+        {"valid_copies": no_page_touched},
         [Commit((Write((2,), interior=True), Write((3, 4), noise=True))), large(2, 3, 4)],
         "is stale",
+    ),
+    "an interior copy stays in its piece though its page was written": Scenario(
+        {"piece_copies": copies_kept_though_their_block_was_written},
+        [
+            Commit((Write(tuple(range(2, 9)), interior=True, noise=True),)),
+            large(*range(2, 11)),
+        ],
+        "is stale",
+        block_size=4096,
     ),
     "I5: blocks of a fold that nobody adopts are not counted": Scenario(
         {"after_adopting": nothing_left_by_adopting},

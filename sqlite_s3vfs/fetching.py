@@ -1,0 +1,183 @@
+"""Requests that are under way, so that nothing is asked for twice, and what is fetched in advance.
+
+* **Single flight.** Who wants a block either claims it and fetches it, or waits for whoever does. A
+  claim ends with its request in any case; where that failed, each who waited asks for itself.
+* **Nobody waits for a claim while holding an unfinished one,** so waiting always ends.
+* **What SQLite waits for goes first.** Fetching in advance never has more requests under way than
+  the pool has threads to spare, and what is queued for it is not in the pool yet: it is
+  taken out of the queue by whoever needs it sooner.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlite_s3vfs.errors import S3VFSError
+from sqlite_s3vfs.pool import Pool
+
+Key = tuple[Any, ...]
+"""What tells a block from all others; its index in the file comes first."""
+
+_log = logging.getLogger(__name__)
+
+
+class Flight:
+    """Blocks that one thread is fetching."""
+
+    def __init__(self) -> None:
+        self._landed = threading.Event()
+        self._contents: Mapping[Key, bytes] | None = None
+
+    def wait(self) -> Mapping[Key, bytes]:
+        """The contents; empty where the request failed."""
+        self._landed.wait()
+        return self._contents or {}
+
+    def land(self, contents: Mapping[Key, bytes] | None) -> None:
+        """The request has ended."""
+        self._contents = contents
+        self._landed.set()
+
+
+class Flights:
+    """What is under way, by key of the block."""
+
+    def __init__(self) -> None:
+        self._flights_lock = threading.RLock()
+        self._flights: dict[Key, Flight] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._flights
+
+    def get(self, key: Key) -> Flight | None:
+        """The flight that is bringing a block."""
+        return self._flights.get(key)
+
+    def claim(self, keys: Iterable[Key]) -> tuple[Flight, list[Key], dict[Key, Flight]]:
+        """A new flight, the keys that it is to bring, and the flights that bring the others."""
+        own, mine, others = Flight(), [], {}
+        with self._flights_lock:
+            for key in keys:
+                flight = self._flights.get(key)
+                if flight is None:
+                    self._flights[key] = own
+                    mine.append(key)
+                elif flight is not own:
+                    others[key] = flight
+        return own, mine, others
+
+    def land(
+        self, flight: Flight, keys: Iterable[Key], contents: Mapping[Key, bytes] | None
+    ) -> None:
+        """A flight has brought ``contents``; None where it failed. To be called in any case."""
+        with self._flights_lock:
+            for key in keys:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+        flight.land(contents)
+
+    def after_fork(self) -> None:
+        """In a forked child nothing is under way."""
+        self._flights_lock = threading.RLock()
+        self._flights = {}
+
+
+class Advance:
+    """Fetches in advance: queued, a bounded number at once, and dropped when no longer wanted."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._limit = max(0, pool.size - 2) or min(1, pool.size - 1)
+        self.after_fork()
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the pool has a thread to spare."""
+        return self._limit > 0
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._waiting
+
+    def start(self, owner: object, keys: Sequence[Key], fetch: Callable[[], None]) -> None:
+        """Have ``fetch`` run in the background; it is one request, for the blocks ``keys``."""
+        job = _Job(owner, tuple(keys), fetch)
+        with self._queue_lock:
+            self._queue.append(job)
+            self._waiting.update(dict.fromkeys(keys, job))
+        self._run_more()
+
+    def take(self, key: Key) -> Sequence[Key]:
+        """Take the request that would bring a block out of the queue: its blocks, if it was there."""
+        with self._queue_lock:
+            job = self._waiting.get(key)
+            if job is None:
+                return ()
+            self._queue.remove(job)
+            self._forget(job)
+            return job.keys
+
+    def drop(self, owner: object) -> None:
+        """Forget what ``owner`` has queued; what is under way goes on."""
+        if not self._queue:
+            return
+        with self._queue_lock:
+            for job in [job for job in self._queue if job.owner is owner]:
+                self._queue.remove(job)
+                self._forget(job)
+
+    def clear(self) -> None:
+        """Forget all that is queued."""
+        with self._queue_lock:
+            self._queue.clear()
+            self._waiting.clear()
+
+    def after_fork(self) -> None:
+        """In a forked child nothing is queued or under way."""
+        self._queue_lock = threading.RLock()
+        self._queue: deque[_Job] = deque()
+        self._waiting: dict[Key, _Job] = {}
+        self._running = 0
+
+    def _forget(self, job: _Job) -> None:
+        for key in job.keys:
+            if self._waiting.get(key) is job:
+                del self._waiting[key]
+
+    def _run_more(self) -> None:
+        while True:
+            with self._queue_lock:
+                if not self._queue or self._running >= self._limit:
+                    return
+                job = self._queue.popleft()
+                self._forget(job)
+                self._running += 1
+            self._pool.submit(job.fetch).add_done_callback(self._ended)
+
+    def _ended(self, future: object) -> None:
+        with self._queue_lock:
+            self._running -= 1
+        self._run_more()
+
+
+class _Job:
+    """A request that waits for its turn."""
+
+    __slots__ = ("fetch", "keys", "owner")
+
+    def __init__(self, owner: object, keys: tuple[Key, ...], fetch: Callable[[], None]) -> None:
+        self.owner = owner
+        self.keys = keys
+        self.fetch = fetch
+
+
+def quietly(fetch: Callable[[], object]) -> None:
+    """Run a request that nobody has asked for: who needs the answer asks again, and gets the error."""
+    try:
+        fetch()
+    except S3VFSError:
+        _log.warning("what was fetched in advance did not come; it is asked for again when needed",
+                     exc_info=True)

@@ -1,0 +1,125 @@
+"""Which blocks to fetch before SQLite asks for them, by what one connection has read so far.
+
+A block that is not in memory is taken for part of a scan
+
+* where the leaf before it (or after it, for a scan downwards) in the order of its B-tree was read
+  shortly before, wherever in the file that lies; or it is the first leaf of its tree;
+* where it and a row read before it follow each other in an index leaf: then the rows that the leaf
+  names next are, though their leaves lie anywhere;
+* where its B-tree is not known (overflow pages, say), and the block before or after it was read.
+
+Anything else is taken for random access and fetches nothing in advance.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from sqlite_s3vfs.format.btree import INDEX_LEAF
+from sqlite_s3vfs.format.sqlite_header import INDEX_INTERIOR, TABLE_INTERIOR, page_type
+from sqlite_s3vfs.readahead.rows import IndexOrder
+from sqlite_s3vfs.readahead.streams import Depth, Stream
+from sqlite_s3vfs.readahead.trees import Path, Trees
+from sqlite_s3vfs.readahead.view import View, block_of, blocks_of
+
+TELLING = frozenset({INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF})
+"""First bytes of the pages that tell about others."""
+START_BYTES = 512 << 10
+ENOUGH_BYTES = 8 << 20
+BATCH_BYTES = 2 << 20
+ROWS_BYTES = 8 << 20
+_RECENT = 8
+"""Changes of block that a scan may be away, reading an index or another table."""
+_STREAMS = 8
+
+
+class ReadAhead:
+    """Told what is read; answers which blocks to fetch in advance, in order."""
+
+    def __init__(self, bytes_max: int) -> None:
+        """``bytes_max`` bounds what is fetched in advance and not used yet; 0 for nothing."""
+        self._bytes_max = bytes_max
+        self._trees = Trees()
+        self._order = IndexOrder(self._trees)
+        self._recent: deque[int] = deque(maxlen=_RECENT)
+        self._streams: list[Stream] = []
+
+    def saw(self, page: int, content: bytes | memoryview) -> None:
+        """SQLite has read a page that tells about others (``TELLING``), or may do so."""
+        kind = page_type(content, page)
+        if kind in (TABLE_INTERIOR, INDEX_INTERIOR):
+            self._trees.saw(page, content)
+        elif kind == INDEX_LEAF:
+            self._order.saw_leaf(page, content)
+
+    def passed(self, block: int) -> None:
+        """SQLite reads a block that was in memory."""
+        self._recent.append(block)
+
+    def used(self, block: int, view: View, *, waited: bool) -> list[int]:
+        """SQLite reads a block that was fetched in advance, for the first time."""
+        self._recent.append(block)
+        for stream in self._streams:
+            if block in stream:
+                return stream.follow(block, view, waited=waited)
+        return []
+
+    def missed(self, page: int, view: View) -> list[int]:
+        """SQLite reads a page that is not in memory, and waits for its block meanwhile."""
+        block = block_of(view, page)
+        if any(block in stream for stream in self._streams):
+            return self.used(block, view, waited=True)
+        stream = self._detect(page, block, view) if self._bytes_max else None
+        self._recent.append(block)
+        if stream is None:
+            return []
+        self._streams.append(stream)
+        del self._streams[:-_STREAMS]
+        return stream.start(view)
+
+    def end(self) -> None:
+        """The transaction is over, and every scan with it."""
+        self._streams.clear()
+        self._order.end()
+
+    def _detect(self, page: int, block: int, view: View) -> Stream | None:
+        path = self._trees.path_to(page)
+        if not path:
+            return self._by_position(block, view)
+        for step in (1, -1):
+            before = self._neighbour(path, block, -step, view)
+            first = step == 1 and not any(position for _, position in path)
+            if before in self._recent or first:
+                leaves = self._trees.leaves(path, step, view)
+                return Stream(self._others(blocks_of(view, leaves), block), self._scan(view))
+        return self._order.missed(page, path, view, self._rows(view))
+
+    def _neighbour(self, path: Path, block: int, step: int, view: View) -> int | None:
+        """The block of the nearest leaf that lies in another one."""
+        leaves = self._trees.leaves(path, step, view)
+        return next(self._others(blocks_of(view, leaves), block), None)
+
+    def _by_position(self, block: int, view: View) -> Stream | None:
+        if block - 1 in self._recent:
+            return Stream(iter(range(block + 1, view.block_count)), self._scan(view))
+        if block + 1 in self._recent:
+            return Stream(iter(range(block - 1, -1, -1)), self._scan(view))
+        return None
+
+    def _others(self, blocks: Iterator[int], own: int) -> Iterator[int]:
+        return (block for block in blocks if block != own)
+
+    def _scan(self, view: View) -> Depth:
+        most = max(1, self._bytes_max // view.block_size)
+        return Depth(
+            first=min(most, max(1, START_BYTES // view.block_size)),
+            growth=2,
+            enough=min(most, max(1, ENOUGH_BYTES // view.block_size)),
+            most=most,
+            batch=max(1, BATCH_BYTES // view.block_size),
+        )
+
+    def _rows(self, view: View) -> Depth:
+        most = max(1, min(self._bytes_max, ROWS_BYTES) // view.block_size)
+        return Depth(first=1, growth=1, enough=most, most=most, batch=1)

@@ -1,0 +1,161 @@
+"""The pages of one version as its map tells: from the copies in the map, the cache, or the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.geometry import block_spans, overlapping
+from sqlite_s3vfs.format.interior import InteriorPage
+from sqlite_s3vfs.format.keys import DatabaseKeys
+from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.planning.interior import interior_content
+from sqlite_s3vfs.readahead import TELLING, ReadAhead
+from sqlite_s3vfs.reader.block_reader import BlockReader, Missing
+from sqlite_s3vfs.reader.in_advance import InAdvance
+from sqlite_s3vfs.reader.map_reader import MapReader
+from sqlite_s3vfs.reader.shipped_pages import ShippedPages
+
+
+class StoredPages:
+    """What lies below the tail. A ``View`` for predictions."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: DatabaseKeys,
+        manifest: Manifest,
+        missing: Missing,
+        held: Mapping[int, bytes],
+        shipped: ShippedPages,
+    ) -> None:
+        """``held`` are contents of blocks that are kept for good; ``shipped`` what the manifest has."""
+        self.page_size = manifest.page_size
+        self.block_size = manifest.block_size
+        self.block_count = manifest.block_count
+        self.map = MapReader(engine, keys, manifest.database_id, manifest.blocks, missing)
+        self.blocks = BlockReader(engine, keys, manifest.owners)
+        self.in_advance = InAdvance(engine, self.blocks, missing)
+        self._engine = engine
+        self._missing = missing
+        self.held = held
+        self._shipped = shipped
+
+    def copy(self, page: int) -> bytes | None:
+        """An interior page, where the map has a copy of it. Requests as for its locator."""
+        copy = self.map.copy_of(page, self._blocks_of(page))
+        return self._unpacked(copy) if copy else None
+
+    def read(self, offset: int, size: int, ahead: ReadAhead | None) -> bytes | memoryview:
+        """Bytes of one page from the blocks; zeros where nothing was ever written."""
+        block, start = divmod(offset, self.block_size)
+        found: bytes | memoryview
+        if start + size <= self.block_size:
+            found = self._within_block(block, start, start + size, offset, ahead)
+        else:
+            found = b"".join(
+                self._within_block(block, start, stop, offset, ahead)
+                for block, start, stop in block_spans(offset, size, self.block_size)
+            )
+        if ahead is not None and found[0] in TELLING and size == self.page_size:
+            ahead.saw(offset // self.page_size + 1, found)
+        return found
+
+    def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
+        """Bring blocks into memory in parallel; their valid bytes, holes left out."""
+        return self.blocks.fetch(self.map.locators(self.not_held(blocks)), self._missing)
+
+    def not_held(self, blocks: Iterable[int]) -> Iterable[int]:
+        """Without those that are kept for good."""
+        return (block for block in blocks if block not in self.held) if self.held else blocks
+
+    def window(self, offset: int) -> tuple[int, int, bytes]:
+        """The block at an offset: where its valid bytes start and stop in the file, and these.
+
+        Empty where it is not in memory.
+        """
+        block = offset // self.block_size
+        locator = self.map.locator_at_hand(block)
+        cached = self.blocks.peek(block, locator) if locator else None
+        if cached is None:
+            return 0, 0, b""
+        start = block * self.block_size
+        return start, start + len(cached.content), cached.content
+
+    def in_memory(self, page: int) -> bytes | None:
+        """A page (from 1) as the blocks hold it, if that costs no request."""
+        copy = self.map.copy_at_hand(page, self._blocks_of(page))
+        if copy is not None:
+            return self._unpacked(copy)
+        parts = []
+        for block, start, stop in block_spans(
+            (page - 1) * self.page_size, self.page_size, self.block_size
+        ):
+            locator = self.map.locator_at_hand(block)
+            cached = self.blocks.peek(block, locator) if locator else None
+            if cached is None or len(cached.content) < stop:
+                return None
+            parts.append(cached.content[start:stop])
+        return b"".join(parts)
+
+    def at_hand(self, page: int) -> bytes | memoryview | None:
+        """See ``View``."""
+        content = self._shipped.page_at_hand(page)
+        return self.in_memory(page) if content is None else content
+
+    def is_near(self, block: int) -> bool:
+        """See ``View``."""
+        if block in self.held:
+            return True
+        locator = self.map.locator_at_hand(block)
+        return locator is not None and self.in_advance.is_near(block, locator)
+
+    def _within_block(
+        self, block: int, start: int, stop: int, offset: int, ahead: ReadAhead | None
+    ) -> bytes | memoryview:
+        content = self._content(block, offset // self.page_size + 1, ahead)
+        if len(content) >= stop:
+            return memoryview(content)[start:stop]
+        return content[start:stop].ljust(stop - start, b"\x00")     # a hole, or a cut block (I3)
+
+    def _content(self, block: int, page: int, ahead: ReadAhead | None) -> bytes:
+        """A block; ``page`` is the one that is read."""
+        if block in self.held:
+            return self.held[block]
+        locator = self.map.locator(block)
+        if locator is None:
+            return b""
+        cached = self.blocks.cached(block, locator)
+        if cached is None:
+            return self._fetched(block, page, locator, ahead)
+        if cached.fresh:
+            cached.fresh = False
+            self.in_advance.note_used(len(cached.content))
+            if ahead is not None:
+                self._look_ahead(ahead.used(block, self, waited=False), ahead)
+        elif ahead is not None:
+            ahead.passed(block)
+        return cached.content
+
+    def _fetched(self, block: int, page: int, locator: Locator, ahead: ReadAhead | None) -> bytes:
+        """A block that is not in memory, while what comes next is fetched in the background."""
+        wanted = [block]
+        if ahead is not None:
+            wanted += self.in_advance.take(block, locator)
+            self._look_ahead(ahead.missed(page, self), ahead)
+        return self.fetch(wanted)[block]
+
+    def _look_ahead(self, blocks: Sequence[int], ahead: ReadAhead) -> None:
+        if blocks:
+            self.in_advance.start(self.map.locators_at_hand(self.not_held(blocks)), ahead)
+
+    def _unpacked(self, copy: InteriorPage) -> bytes:
+        content = self._engine.interior.get(copy)
+        if content is None:
+            content = interior_content(copy, self.page_size)
+            self._engine.interior.put(copy, content, len(content))
+        return content
+
+    def _blocks_of(self, page: int) -> range:
+        return overlapping(page - 1, self.page_size, self.block_size)

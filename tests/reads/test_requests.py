@@ -1,0 +1,182 @@
+"""What reading costs, in requests: lookups, scans, rows in index order, two threads at one block."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reads.conftest import Connect
+from sqlite_s3vfs.fetching import Flights
+from sqlite_s3vfs.metrics import RequestRecord
+from sqlite_s3vfs.store.memory import MemoryObjectStore
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
+
+Imported = Callable[..., MemoryObjectStore]
+MakeVFS = Callable[..., S3VFS]
+
+
+def watch(vfs: S3VFS) -> list[RequestRecord]:
+    """The requests of a VFS from now on."""
+    records: list[RequestRecord] = []
+    vfs._engine.store.on_request = records.append
+    return records
+
+
+def kinds(records: list[RequestRecord]) -> list[str]:
+    """Which objects were read, in order."""
+    return [record.key.split("/")[1] for record in sorted(records, key=lambda record: record.started)]
+
+
+@pytest.mark.usefixtures("_small_manifests")
+def test_a_cold_lookup_is_the_manifest_the_map_and_one_block(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect
+):
+    vfs = make_vfs(imported(block_size=4096))
+    records = watch(vfs)
+
+    connect(vfs).execute("SELECT body FROM post WHERE id = 700").fetchall()
+
+    assert sorted(kinds(records)) == ["manifest", "manifest", "maps", "segments"]
+
+
+@pytest.mark.usefixtures("_small_manifests")
+def test_a_further_lookup_is_one_block(imported: Imported, make_vfs: MakeVFS, connect: Connect):
+    vfs = make_vfs(imported(block_size=4096))
+    connection = connect(vfs)
+    connection.execute("SELECT body FROM post WHERE id = 700").fetchall()
+    records = watch(vfs)
+
+    connection.execute("SELECT body FROM post WHERE id = 200").fetchall()
+
+    assert kinds(records) == ["manifest", "segments"]
+
+
+def test_opening_a_small_database_is_one_request(make_vfs: MakeVFS, connect: Connect):
+    store = MemoryObjectStore()
+    connect(make_vfs(store)).execute("CREATE TABLE a (b); CREATE TABLE c (d)")
+    vfs = make_vfs(store)
+    records = watch(vfs)
+
+    connect(vfs).execute("BEGIN; SELECT * FROM a; SELECT * FROM c").fetchall()
+
+    assert kinds(records).count("manifest") <= 2
+    assert set(kinds(records)) == {"manifest"}
+
+
+def test_a_scan_asks_for_many_blocks_at_once_and_for_each_once(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect
+):
+    vfs = make_vfs(imported(block_size=1024))
+    records = watch(vfs)
+
+    connect(vfs).execute("SELECT sum(length(body)) FROM post").fetchall()
+
+    ahead = vfs.metrics().advance
+    assert len(records) < 40
+    assert 500_000 < ahead.used <= ahead.fetched <= ahead.used + 4096
+
+
+def test_lookups_here_and_there_fetch_nothing_else(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect
+):
+    vfs = make_vfs(imported(block_size=1024))
+    connection = connect(vfs)
+
+    for row in range(150, 1500, 200):
+        connection.execute("SELECT body FROM post WHERE id = ?", (row,)).fetchall()
+
+    assert vfs.metrics().advance.fetched == 0
+
+
+def test_the_rows_of_an_index_are_fetched_side_by_side(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect
+):
+    vfs = make_vfs(imported(block_size=1024))
+
+    rows = connect(vfs).execute("SELECT * FROM post WHERE user = 7").fetchall()
+
+    ahead = vfs.metrics().advance
+    assert ahead.fetched > 1024 * (len(rows) - 4)
+    assert ahead.used >= ahead.fetched - 3 * 1024
+
+
+class GatedStore(MemoryObjectStore):
+    """Reading segments waits until ``gate`` is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.asked: list[str] = []
+        self.was_asked = threading.Event()
+
+    def get(self, key: str, **how: Any) -> Any:
+        if "/segments/" in key:
+            self.asked.append(f"{key} {how.get('byte_range')}")
+            self.was_asked.set()
+            assert self.gate.wait(20)
+        return super().get(key, **how)
+
+
+def two_readers_of_one_block(make_vfs: MakeVFS, plain_file: Any) -> list[str]:
+    """What is asked for while two threads want the same block."""
+    store = GatedStore()
+    make_vfs(store).deserialize_iter("db", [plain_file.read_bytes()])
+    vfs = make_vfs(store)
+    database = vfs._databases.database("db")
+    snapshots = [database.snapshot(), database.snapshot()]
+    snapshots[0].locators([5])
+    store.asked.clear()
+    store.was_asked.clear()
+    store.gate.clear()
+    found: list[bytes] = []
+
+    def read(snapshot: Any, started: threading.Event) -> None:
+        started.set()
+        found.append(bytes(snapshot.read(5 * 65536, 1024)))
+
+    starts = [threading.Event(), threading.Event()]
+    threads = [
+        threading.Thread(target=read, args=pair) for pair in zip(snapshots, starts, strict=True)
+    ]
+    threads[0].start()
+    assert store.was_asked.wait(20)
+    threads[1].start()
+    assert starts[1].wait(20)
+    vfs._engine.pool.submit(store.gate.set).result()
+    for thread in threads:
+        thread.join(20)
+    assert found[0] == found[1] == plain_file.read_bytes()[5 * 65536 : 5 * 65536 + 1024]
+    return store.asked
+
+
+def test_two_readers_of_one_missing_block_make_one_request(make_vfs: MakeVFS, plain_file: Any):
+    assert len(two_readers_of_one_block(make_vfs, plain_file)) == 1
+
+
+def test_a_failed_request_is_not_the_failure_of_those_who_waited_for_it():
+    flights = Flights()
+    flight, mine, _ = flights.claim([(1, "a")])
+    _, nothing, others = flights.claim([(1, "a")])
+
+    flights.land(flight, mine, None)
+
+    assert nothing == []
+    assert others[(1, "a")].wait() == {}
+    assert flights.claim([(1, "a")])[1] == [(1, "a")], "now whoever wants it asks for itself"
+
+
+@pytest.mark.parametrize("pool_size", [1, 2, 8])
+def test_what_waits_in_the_queue_is_dropped_with_its_transaction(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect, pool_size: int
+):
+    vfs = make_vfs(imported(block_size=1024), pool_size=pool_size)
+    cursor = connect(vfs).execute("SELECT * FROM post")
+    cursor.fetchone()
+
+    cursor.close()
+
+    assert not vfs._engine.advance._queue
