@@ -122,7 +122,7 @@ def test_copies_that_are_used_though_their_block_was_written_are_noticed(
 
     with (
         patch("sqlite_s3vfs.planning.interior.INTERIOR_MAX", 0),
-        patch("sqlite_s3vfs.transaction.commit.outgrows_manifest", return_value=False),
+        patch("sqlite_s3vfs.transaction.map_folding.outgrows_manifest", return_value=False),
         patch.object(MapReader, "copy_of", whatever_was_written if mistaken else MapReader.copy_of),
         pytest.raises((AssertionError, apsw.CorruptError)) if mistaken else nullcontext(),
     ):
