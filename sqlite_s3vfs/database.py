@@ -62,8 +62,10 @@ class Database:
         """The newest version that this process has seen; 1 GET where it has not looked yet."""
         return self.known() or self.snapshot()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, max_age: float = 0) -> Snapshot:
         """Begin a read transaction: the newest version at this moment. 1 conditional GET.
+
+        0 where what is known was the newest version at most ``max_age`` seconds ago.
 
         Where there is no manifest, 1 LIST more looks for a database of sqlite-s3vfs 0.0.x.
 
@@ -71,7 +73,7 @@ class Database:
             CorruptError, UnsupportedFormatError: what lies there cannot be read.
             StoreUnavailableError, AccessDeniedError, NotFoundError: the store did not serve.
         """
-        return self._newest.refreshed().snapshot
+        return self._newest.refreshed(max_age).snapshot
 
     def version(self) -> Version:
         """The newest version with what a commit on it starts from; otherwise as ``snapshot``."""

@@ -5,6 +5,7 @@ It never goes back: an answer that was overtaken by another thread's is not take
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -43,23 +44,31 @@ class NewestVersion:
         self._known_lock = threading.Lock()
         self._known: Version | None = None
         self._distrusted = False
+        self._asked_at = -math.inf
 
     @property
     def known(self) -> Version | None:
         """What was seen last; None before the first look. 0 requests."""
         return self._known
 
-    def refreshed(self) -> Version:
+    def refreshed(self, max_age: float = 0) -> Version:
         """The newest version at this moment. 1 conditional GET; without a manifest 1 LIST more.
+
+        0 requests where what is known was the newest one at most ``max_age`` seconds ago, and no commit
+        of this process was refused since.
 
         Raises:
             CorruptError, UnsupportedFormatError: what lies there cannot be read.
             StoreUnavailableError, AccessDeniedError, NotFoundError: the store did not serve.
         """
         known = self._known
+        now = self._engine.clock.monotonic()
+        if known and max_age and not self._distrusted and now - self._asked_at <= max_age:
+            return known
         head = known.origin.head if known and not self._distrusted else None
         found = self._manifests.latest(head)
         self._distrusted = False
+        self._asked_at = max(self._asked_at, now)       # when it was sent: the answer is not older
         if found is None:
             return self._without_manifest(known)
         if known and found is head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,9 @@ class Settings:
     """Memory for blocks read from the store, shared by all connections of the VFS."""
     transaction_bytes: int = 32 << 20
     """Memory for what one transaction has written; what is more is uploaded before its commit."""
+    max_age_seconds: float = 0
+    """How old the version may be that a read transaction sees, without asking for a newer one; 0: it is
+    the newest one at its start. A connection may say otherwise (``?max_age=``)."""
     pool_size: int = 16
     """Requests under way at once; the boto3 client's ``max_pool_connections`` bounds it too."""
     retention_seconds: int = 3600
@@ -47,6 +51,7 @@ class Settings:
         _check_range("segment_size", self.segment_size, 64 << 10, SEGMENT_SIZE_MAX)
         _check_range("cache_bytes", self.cache_bytes, 0, 1 << 50)
         _check_range("transaction_bytes", self.transaction_bytes, 4 << 10, 1 << 50)
+        check_max_age(self.max_age_seconds)
         _check_range("pool_size", self.pool_size, 1, 1024)
         _check_range("retention_seconds", self.retention_seconds, RETENTION_SECONDS_MIN, 1 << 40)
         if len(self.writer.encode(errors="replace")) > WRITER_SIZE_MAX or not self.writer.isprintable():
@@ -62,6 +67,19 @@ class Settings:
             raise InvalidArgumentError(
                 f"unknown transport; use 'boto3' or 'obstore'. transport={self.transport!r}"
             )
+
+
+def check_max_age(seconds: float) -> None:
+    """Refuse what is no age.
+
+    Raises:
+        InvalidArgumentError: negative, not finite, or no number.
+    """
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds < math.inf:
+        raise InvalidArgumentError(
+            f"max_age must be a number of seconds, 0 or more. max_age={seconds!r}"
+        )
 
 
 def _check_range(name: str, value: object, low: int, high: int) -> None:

@@ -32,7 +32,7 @@ from sqlite_s3vfs.vfs.result_codes import Place, sqlite_errors
 from sqlite_s3vfs.vfs.scratch_file import ScratchFile
 from sqlite_s3vfs.vfs.session import Session
 from sqlite_s3vfs.vfs.super_journals import super_journals
-from sqlite_s3vfs.vfs.uri import moment_of
+from sqlite_s3vfs.vfs.uri import max_age_of, moment_of
 from sqlite_s3vfs.wiring import store_for
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ _WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 class S3VFS(apsw.VFS):
     """Databases in a bucket, for ``apsw.Connection(key_prefix, vfs=s3vfs.name)``.
 
-    ``bucket`` is a boto3 ``Bucket`` or any ``ObjectStore``. ``block_size`` and ``locking`` stand for the
-    settings of the same name. ``extra_args`` are boto3's (``ServerSideEncryption``, ``StorageClass`` …).
-    ``name`` is chosen where it is not given.
+    ``bucket`` is a boto3 ``Bucket`` or any ``ObjectStore``. ``block_size``, ``locking`` and ``max_age``
+    stand for the settings of these names. ``extra_args`` are boto3's (``ServerSideEncryption``,
+    ``StorageClass`` …). ``name`` is chosen where it is not given.
 
     The object lives as long as anything refers to it or has a database open through it.
 
@@ -65,12 +65,15 @@ class S3VFS(apsw.VFS):
         settings: Settings | None = None,
         extra_args: Mapping[str, str] | None = None,
         locking: Locking | None = None,
+        max_age: float | None = None,
     ) -> None:
         chosen = settings or Settings()
         if block_size is not None:
             chosen = replace(chosen, block_size=block_size)
         if locking is not None:
             chosen = replace(chosen, locking=locking)
+        if max_age is not None:
+            chosen = replace(chosen, max_age_seconds=max_age)
         if name in apsw.vfs_names():
             raise InvalidArgumentError(
                 f"the name is taken: close the other VFS or choose another name. name={name!r}"
@@ -186,6 +189,7 @@ class S3VFS(apsw.VFS):
                 f"immutable=1 reads without locks. name={prefix!r}"
             )
         moment = moment_of(name)
+        max_age = max_age_of(name, self._engine.settings.max_age_seconds)
         session = self._databases.open(
             prefix,
             create=bool(flags[0] & apsw.SQLITE_OPEN_CREATE),
@@ -193,6 +197,7 @@ class S3VFS(apsw.VFS):
             immutable=name.uri_boolean("immutable", False),
             moment=moment,
         )
+        session.max_age = max_age
         flags[1] = flags[0] if moment is None else flags[0] & ~_WRITING | apsw.SQLITE_OPEN_READONLY
         return MainFile(session, answer_pragma, self._closed)
 

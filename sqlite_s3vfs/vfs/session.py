@@ -67,6 +67,7 @@ class Session:
         self.cached: bytes | None = None
         self.interrupt: BaseException | None = None
         self.read_only = read_only
+        self.max_age = database.engine.settings.max_age_seconds
         self._ahead = ReadAhead(database.engine.advance_bytes_max)
         self._misread: Snapshot | None = None
 
@@ -104,7 +105,8 @@ class Session:
         return without_wal(bytes(found)) if found[_FORMAT_VERSIONS] == _WAL_MODE else found
 
     def begin_reading(self) -> None:
-        """Take the newest version. 1 conditional GET; 0 where SQLite only had the page size wrong.
+        """Take the newest version. 1 conditional GET; 0 where SQLite only had the page size wrong, or
+        the version at hand is young enough.
 
         Raises:
             WriteLockHeldError: SQLite's busy handler waits for the write lock, and in vain so far.
@@ -116,7 +118,7 @@ class Session:
         if not isinstance(self.state, Unlocked):
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
-        self.state = Reading(misread or self.database.snapshot())
+        self.state = Reading(misread or self.database.snapshot(self.max_age))
 
     def begin_writing(self) -> None:
         """Take the write lock among the connections of this process. 0 requests.

@@ -1,4 +1,4 @@
-"""What a database's URI says beside its name: which version of the past is meant.
+"""What a database's URI says beside its name: which version is meant, and how old it may be.
 
 https://www.sqlite.org/uri.html#the_uri_query_string; SQLite leaves alone what it does not know.
 """
@@ -10,6 +10,7 @@ import apsw
 from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.past import NEWEST, Moment
 from sqlite_s3vfs.past.moments import version_of
+from sqlite_s3vfs.settings import check_max_age
 
 _PARAMETERS = ("version", "at", "checkpoint")
 
@@ -33,3 +34,24 @@ def moment_of(name: apsw.URIFilename) -> Moment | None:
     )
     assert moment != NEWEST, "something was given"
     return moment
+
+
+def max_age_of(name: apsw.URIFilename, default: float) -> float:
+    """How old a version may be that a read transaction begins with, in seconds.
+
+    Raises:
+        InvalidArgumentError: not a number, or negative.
+    """
+    given = name.uri_parameter("max_age")
+    if given is None:
+        return default
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if seconds < 0:
+        raise InvalidArgumentError(
+            f"max_age must be a number of seconds, 0 or more. max_age={given!r}"
+        )
+    check_max_age(seconds)
+    return seconds
