@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-from sqlite_s3vfs.cache import BlockCache, BoundedCache
+from sqlite_s3vfs.cache import BlockCache, BoundedCache, DiskCache
 from sqlite_s3vfs.clock import Clock, SystemClock
 from sqlite_s3vfs.fetching import Advance, Flights
 from sqlite_s3vfs.format.blockmap import Piece, PieceRef
@@ -57,6 +57,8 @@ class Engine:
             self.settings.cache_bytes,
             on_unused=lambda unused: self.metrics.count_advance(unused=unused),
         )
+        directory, bound = self.settings.cache_dir, self.settings.cache_dir_bytes
+        self.disk = DiskCache(directory, bound, self.ids) if directory else None
         self.pieces: BoundedCache[Piece] = BoundedCache(PIECES_CACHED)
         self.nodes: BoundedCache[Mapping[int, PieceRef]] = BoundedCache(PIECES_CACHED)
         self.interior: BoundedCache[bytes] = BoundedCache(INTERIOR_CACHED)
@@ -79,6 +81,8 @@ class Engine:
         """In a forked child: nothing of the parent's threads, locks and sockets may be used."""
         self.pool.forget_locks()
         self.flights.after_fork()
+        if self.disk:
+            self.disk.forget_locks()
         self.advance.after_fork()
         for cache in (self.blocks, self.pieces, self.nodes, self.interior):
             cache.forget_locks()

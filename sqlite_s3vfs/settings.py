@@ -28,6 +28,10 @@ class Settings:
     """Bytes that one stored segment aims at, up to 64 MiB: the unit of bulk writes."""
     cache_bytes: int = 64 << 20
     """Memory for blocks read from the store, shared by all connections of the VFS."""
+    cache_dir: str = ""
+    """A local directory for blocks read from the store, shared by processes; empty: none."""
+    cache_dir_bytes: int = 1 << 30
+    """Bytes of files that the directory holds, about."""
     transaction_bytes: int = 32 << 20
     """Memory for what one transaction has written; what is more is uploaded before its commit."""
     max_age_seconds: float = 0
@@ -50,6 +54,7 @@ class Settings:
         _check_range("block_size", self.block_size, BLOCK_SIZE_MIN, BLOCK_SIZE_MAX)
         _check_range("segment_size", self.segment_size, 64 << 10, SEGMENT_SIZE_MAX)
         _check_range("cache_bytes", self.cache_bytes, 0, 1 << 50)
+        _check_range("cache_dir_bytes", self.cache_dir_bytes, 1 << 20, 1 << 60)
         _check_range("transaction_bytes", self.transaction_bytes, 4 << 10, 1 << 50)
         check_max_age(self.max_age_seconds)
         _check_range("pool_size", self.pool_size, 1, 1024)

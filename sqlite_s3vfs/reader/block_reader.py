@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from sqlite_s3vfs.cache import CachedBlock
+from sqlite_s3vfs.cache import CachedBlock, DiskCache
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError, unreadable
 from sqlite_s3vfs.fetching import Key
@@ -135,11 +135,21 @@ class BlockReader:
         ]
 
     def _read_range(self, part: Range, missing: Missing, store: _Store) -> dict[int, bytes]:
+        """What is not on the local disk is asked for."""
+        if self._engine.disk is None:
+            return self._request(part, missing, store)
+        contents = self._from_disk(self._engine.disk, part, store)
+        lacking = {block: locator for block, locator in part.blocks if block not in contents}
+        for rest in ranges_of(lacking):
+            contents.update(self._request(rest, missing, store))
+        return contents
+
+    def _request(self, part: Range, missing: Missing, store: _Store) -> dict[int, bytes]:
         key = self._keys_of(part.source).segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        body = memoryview(fetched.body)
+        body, disk = memoryview(fetched.body), self._engine.disk
         contents = {}
         for block, locator in part.blocks:
             start = locator.offset - part.start
@@ -149,7 +159,23 @@ class BlockReader:
             except CorruptError as error:
                 raise unreadable("a segment", key, error) from error
             contents[block] = store(block, locator, _checked(block, locator, content))
+            if disk is not None:
+                disk.put(self._disk_key(key, block, locator), frame)
         return contents
+
+    def _from_disk(self, disk: DiskCache, part: Range, store: _Store) -> dict[int, bytes]:
+        key = self._keys_of(part.source).segment(part.source.name)
+        contents = {}
+        for block, locator in part.blocks:
+            frame = disk.get(self._disk_key(key, block, locator))
+            if frame is not None:
+                content = decode_frame(frame, part.source.name.random, block)
+                contents[block] = store(block, locator, _checked(block, locator, content))
+        return contents
+
+    def _disk_key(self, key: str, block: int, locator: Locator) -> str:
+        place = f"{block} {locator.offset} {locator.length}"
+        return f"{self._engine.store.identity}/{key} {place}"
 
     def _read_ancestor(
         self, block: int, locator: Locator, missing: Missing, store: _Store

@@ -96,11 +96,18 @@ class MapObjects:
         if cached is not None:
             return cached
         key = self._keys.map_piece(name)
-        found = self._engine.store.get(key)
-        if not isinstance(found, Fetched):
-            raise self._missing(key)
+        body, disk = None, self._engine.disk
+        if disk is not None:
+            body = disk.get(f"{self._engine.store.identity}/{key}")
+        if body is None:
+            found = self._engine.store.get(key)
+            if not isinstance(found, Fetched):
+                raise self._missing(key)
+            body = found.body
+            if disk is not None:
+                disk.put(f"{self._engine.store.identity}/{key}", body)
         try:
-            decoded = decode(found.body, self._database_id, name)
+            decoded = decode(body, self._database_id, name)
         except CorruptError as error:
             raise unreadable("a piece of the block map", key, error) from error
         cache.put(name, decoded, 1)

@@ -1,0 +1,191 @@
+"""The cache on a local disk: bounded, shared, and never believed where it is damaged."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from reads.conftest import QUERIES, Connect
+from sqlite_s3vfs.cache import DiskCache, disk
+from sqlite_s3vfs.ids import RandomIds
+from sqlite_s3vfs.store.memory import MemoryObjectStore
+from sqlite_s3vfs.testing.ids import SeededIds
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
+
+Imported = Callable[..., MemoryObjectStore]
+MakeVFS = Callable[..., S3VFS]
+MIB = 1 << 20
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def cache(directory: Path, capacity: int = 10 * MIB) -> DiskCache:
+    return DiskCache(str(directory), capacity, RandomIds())
+
+
+def test_what_was_kept_is_there_for_the_next_process(tmp_path: Path):
+    cache(tmp_path).put("key", b"some bytes")
+
+    assert cache(tmp_path).get("key") == b"some bytes"
+    assert cache(tmp_path).get("another key") is None
+
+
+def damages() -> dict[str, Callable[[bytes], bytes]]:
+    return {
+        "empty": lambda stored: b"",
+        "cut in its head": lambda stored: stored[:10],
+        "cut short": lambda stored: stored[:-1],
+        "longer": lambda stored: stored + b"x",
+        "one bit": lambda stored: stored[:-5] + bytes([stored[-5] ^ 1]) + stored[-4:],
+        "zeros": lambda stored: bytes(len(stored)),
+        "another version": lambda stored: b"S3VFSc\r\0" + stored[8:],
+    }
+
+
+@pytest.mark.parametrize("damage", damages().values(), ids=damages())
+def test_a_damaged_file_is_ignored_and_replaced(
+    tmp_path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+):
+    kept = cache(tmp_path)
+    kept.put("key", b"some bytes")
+    (path,) = files(tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
+
+    with caplog.at_level(logging.WARNING):
+        assert kept.get("key") is None
+    kept.put("key", b"some bytes")
+
+    assert "damaged" in caplog.text
+    assert kept.get("key") == b"some bytes"
+
+
+def test_a_file_in_the_place_of_another_is_not_taken_for_it(tmp_path: Path):
+    kept = cache(tmp_path)
+    kept.put("one", b"of one")
+    (path,) = files(tmp_path)
+    kept.put("two", b"of two")
+    (other,) = set(files(tmp_path)) - {path}
+
+    path.replace(other)
+
+    assert kept.get("two") is None
+
+
+def test_the_directory_keeps_within_its_bound_and_the_oldest_go(tmp_path: Path):
+    kept = cache(tmp_path, MIB)
+    for number in range(60):
+        kept.put(f"key {number}", bytes(50_000))
+        path = kept._path(f"key {number}")
+        os.utime(path, (number, number))
+        if number == 30:
+            os.utime(kept._path("key 20"), (1000, 1000))
+        assert sum(path.stat().st_size for path in files(tmp_path)) <= MIB
+
+    assert kept.get("key 0") is None
+    assert kept.get("key 59") is not None
+
+
+def test_drafts_of_processes_that_died_go_too(tmp_path: Path):
+    kept = cache(tmp_path, MIB)
+    kept.put("key", b"x")
+    draft = files(tmp_path)[0].with_name("draft")
+    draft.write_bytes(bytes(900_000))
+    os.utime(draft, (1, 1))
+
+    fresh = cache(tmp_path, MIB)
+    fresh.put("other", bytes(400_000))
+
+    assert not draft.exists()
+    assert fresh.get("other") is not None
+
+
+def test_files_that_are_not_ours_stay(tmp_path: Path):
+    mine = tmp_path / "letters.txt"
+    mine.write_bytes(bytes(2 * MIB))
+
+    cache(tmp_path, MIB).put("key", bytes(600_000))
+
+    assert mine.exists()
+
+
+def test_a_directory_that_cannot_be_written_to_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "file").write_bytes(b"")
+    kept = cache(tmp_path / "file" / "below")
+
+    with caplog.at_level(logging.WARNING):
+        kept.put("key", b"x")
+        kept.put("key", b"x")
+
+    assert kept.get("key") is None
+    assert len(caplog.records) == 1
+
+
+def test_a_second_process_asks_for_nothing_but_the_manifest(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect, tmp_path: Path
+):
+    store = imported(block_size=4096)
+    first, second = (make_vfs(store, cache_dir=str(tmp_path)) for _ in range(2))
+    expected = [connect(first).execute(sql).fetchall() for sql in QUERIES[:3]]
+    keys: list[str] = []
+    second._engine.store.on_request = lambda record: keys.append(record.key)
+
+    assert [connect(second).execute(sql).fetchall() for sql in QUERIES[:3]] == expected
+    assert set(keys) == {"db/manifest"}
+
+
+def damage_every_file(directory: Path) -> None:
+    for path in files(directory):
+        stored = path.read_bytes()
+        path.write_bytes(stored[:-3] + bytes([stored[-3] ^ 255]) + stored[-2:])
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_damage_on_disk_never_reaches_sqlite(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect, tmp_path: Path, checked: bool
+):
+    """Without the hash (the mistake planted) it does: as an error, where the frame has its own."""
+    store = imported(block_size=4096)
+    expected = connect(make_vfs(store)).execute(QUERIES[0]).fetchall()
+    connect(make_vfs(store, cache_dir=str(tmp_path))).execute(QUERIES[0]).fetchall()
+    assert len(files(tmp_path)) > 50
+    damage_every_file(tmp_path)
+    connection = connect(make_vfs(store, cache_dir=str(tmp_path)))
+
+    if checked:
+        assert connection.execute(QUERIES[0]).fetchall() == expected
+    else:
+        trusting = patch.object(disk, "_head", lambda key, body: AnyHead(disk._MAGIC))
+        with trusting, pytest.raises(Exception, match=r"malformed|damaged|corrupt"):
+            connection.execute(QUERIES[0]).fetchall()
+
+
+class AnyHead(bytes):
+    """Equal to every head."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = bytes.__hash__
+
+
+def test_names_of_drafts_are_taken_from_the_ids(tmp_path: Path):
+    """Two processes that write the same file write different drafts."""
+    seeds = [SeededIds(seed) for seed in (1, 2)]
+    kept = [DiskCache(str(tmp_path), MIB, ids) for ids in seeds]
+
+    for one in kept:
+        one.put("key", b"x")
+
+    assert len(files(tmp_path)) == 1
