@@ -1,10 +1,10 @@
 """What was read, kept on a local disk as it was stored: bounded, and shared by processes.
 
 * **Never stale.** A key names bytes that never change; nothing mutable is kept here.
-* **Never wrong.** A file holds a hash over its key and its bytes. Whatever does not match (cut short by a
-  crash, overwritten, renamed) is as good as absent: it is removed, and fetched and written again.
-* **Shared without locks.** A file is written under a name of its own and then renamed, so that readers see
-  all of it or nothing; two processes that write the same file write the same bytes.
+* **Never wrong.** A file holds a hash over its key and its bytes. Whatever does not match (cut short by
+  a crash, overwritten, renamed) is as good as absent: it is removed, and fetched and written again.
+* **Shared without locks.** A file is written under a name of its own and then renamed: readers see all
+  of it or nothing. Two processes that write the same file write the same bytes.
 * **Never in the way.** A disk that is full or may not be written to costs a warning, and then requests.
 """
 
