@@ -160,22 +160,18 @@ class BlockReader:
                 raise unreadable("a segment", key, error) from error
             contents[block] = store(block, locator, _checked(block, locator, content))
             if disk is not None:
-                disk.put(self._disk_key(key, block, locator), frame)
+                disk.put(_disk_key(self._engine, key, block, locator), frame)
         return contents
 
     def _from_disk(self, disk: DiskCache, part: Range, store: _Store) -> dict[int, bytes]:
         key = self._keys_of(part.source).segment(part.source.name)
         contents = {}
         for block, locator in part.blocks:
-            frame = disk.get(self._disk_key(key, block, locator))
+            frame = disk.get(_disk_key(self._engine, key, block, locator))
             if frame is not None:
                 content = decode_frame(frame, part.source.name.random, block)
                 contents[block] = store(block, locator, _checked(block, locator, content))
         return contents
-
-    def _disk_key(self, key: str, block: int, locator: Locator) -> str:
-        place = f"{block} {locator.offset} {locator.length}"
-        return f"{self._engine.store.identity}/{key} {place}"
 
     def _read_ancestor(
         self, block: int, locator: Locator, missing: Missing, store: _Store
@@ -199,6 +195,11 @@ class BlockReader:
         if keep:
             self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
         return content
+
+
+def _disk_key(engine: Engine, key: str, block: int, locator: Locator) -> str:
+    """What names a frame on the local disk: store, object and place."""
+    return f"{engine.store.identity}/{key} {block} {locator.offset} {locator.length}"
 
 
 def _checked(block: int, locator: Locator, content: bytes) -> bytes:
