@@ -11,6 +11,7 @@
     files, download             import, export
     moments, history, checkpoints   log, retention, restore, checkpoint
     branches, care              fork, diff, verify, collect, rm
+    upgrading                   upgrade
     doctor, examination         what works with a bucket, and what is missing
     policies     the IAM policies of each role
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "verify": "care",
     "collect": "care",
     "rm": "care",
+    "upgrade": "upgrading",
     "doctor": "doctor",
     "completion": "completion",
 }

@@ -87,7 +87,7 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     last_commit = f"{time_text(told['last_commit_ms'])} UTC by {told['writer']}"
     lines = [
         ("database", told["url"]),
-        ("layout", "1" if told["layout"] == "1" else "that of sqlite-s3vfs 0.0.x"),
+        ("layout", "1" if told["layout"] == "1" else "that of sqlite-s3vfs 0.0.x: see `upgrade`"),
         ("version", f"{told['version']}, commit {told['commit_id']}"),
         ("last commit", last_commit),
         ("size", f"{bytes_text(told['size'])}, {counted(told['pages'], 'page')} of "

@@ -32,6 +32,7 @@ NAMED = {
     "diff": ["URL", "1"],
     "fork": ["URL", "CHILD"],
     "verify": ["URL"],
+    "upgrade": ["URL", "CHILD"],
     "collect": ["URL", "--yes"],
     "rm": ["URL"],
     "checkpoint list": ["URL"],
