@@ -13,15 +13,15 @@ from functools import partial
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError, WriteLockHeldError
 from sqlite_s3vfs.format.keys import DatabaseKeys, check_prefix
-from sqlite_s3vfs.format.manifest import Condemned
 from sqlite_s3vfs.interrupts import run_uninterrupted
-from sqlite_s3vfs.manifests import ManifestStore, check_replaceable
+from sqlite_s3vfs.manifests import Head, ManifestStore, check_replaceable
 from sqlite_s3vfs.newest import NewestVersion, Version
 from sqlite_s3vfs.planning.commit import Changes
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes
 from sqlite_s3vfs.transaction import Transaction
 from sqlite_s3vfs.transaction.commit import Committer, PrepareContent, Ready, Work
+from sqlite_s3vfs.transaction.condemning import Condemning
 from sqlite_s3vfs.transaction.folding import Folding
 from sqlite_s3vfs.transaction.locks import try_lock, unlock
 from sqlite_s3vfs.transaction.spilling import EarlyBlocks
@@ -51,7 +51,7 @@ class Database:
         self.view = self._newest.view
         self._folding = Folding(engine, self.keys)
         self._lock_name = (engine.store.identity, prefix)
-        self._cleared = b""
+        self._condemning = Condemning(engine, self.keys)
 
     def known(self) -> Snapshot | None:
         """The newest version that this process has seen; None before it looked. 0 requests."""
@@ -98,10 +98,13 @@ class Database:
                 f"another connection of this process is writing: wait. prefix={self.prefix!r}"
             )
         try:
-            check_replaceable(self._newest.origin_of(base).manifest, self.prefix)
+            origin = self._newest.origin_of(base)
+            check_replaceable(origin.manifest, self.prefix)
         except S3VFSError:
             transaction.close()
             raise
+        if origin.head:
+            self._condemning.before_commit(origin.head)
         return transaction
 
     def check_newest(self, base: Snapshot) -> None:
@@ -119,7 +122,8 @@ class Database:
             on_published(snapshot)
 
         with self._folding.lend(origin.manifest) as fold:
-            work = Work(origin, base, changes, read, fold, self._cleared, early)
+            offer = self._condemning.offer(origin.manifest)
+            work = Work(origin, base, changes, read, fold, offer, early)
             ready = self.committer.prepare(work)
             run_uninterrupted(partial(self._publish, ready, accepted))
 
@@ -130,7 +134,7 @@ class Database:
             ConflictError: another commit replaced that version. Others as ``Transaction.commit``.
         """
         ready = self.committer.prepare_content(
-            base.origin, base.snapshot, self._cleared, content, ahead
+            base.origin, base.snapshot, self._condemning.offer(base.origin.manifest), content, ahead
         )
         run_uninterrupted(partial(self._publish, ready, lambda snapshot: None))
 
@@ -145,9 +149,16 @@ class Database:
         if adopted and snapshot.manifest.tail:
             self._folding.fold(snapshot)
 
+    def plan_condemning(self) -> None:
+        """Look up now what fell out of retention; the next commit condemns it. 0 GETs or more."""
+        head = self.version().origin.head
+        if head:
+            self._condemning.plan(head)
+
     def close(self) -> None:
         """Wait for background work and remove what it left unused. The database stays usable."""
         self._folding.close()
+        self._condemning.close()
 
     def _publish(self, ready: Ready, on_published: Callable[[Snapshot], None]) -> None:
         """Put the manifest of a prepared commit, and take note of the outcome."""
@@ -158,10 +169,10 @@ class Database:
             raise
         snapshot = self._newest.accept(published)
         on_published(snapshot)
-        self._after_publish(snapshot, published.head.manifest.condemned)
+        self._after_publish(snapshot, published.head)
 
-    def _after_publish(self, snapshot: Snapshot, condemned: Condemned | None) -> None:
-        """Start what a commit leaves for the background: a fold, and deleting a condemned batch (I5).
+    def _after_publish(self, snapshot: Snapshot, head: Head) -> None:
+        """Start what a commit leaves for the background: a fold, deleting and condemning (I5).
 
         The commit has happened, so nothing that fails here may look like its failure (I11).
         """
@@ -169,14 +180,4 @@ class Database:
             self._folding.after_commit(snapshot)
         except S3VFSError:
             _log.warning("no fold could be started; a later commit tries again", exc_info=True)
-        if condemned and condemned.batch_id != self._cleared:
-            self.engine.pool.submit(partial(self._delete_batch, condemned))
-
-    def _delete_batch(self, condemned: Condemned) -> None:
-        try:
-            self.engine.store.delete([self.keys.of(ref) for ref in condemned.refs])
-        except S3VFSError:
-            _log.warning("condemned objects could not be deleted; a later commit tries again",
-                         exc_info=True)
-        else:
-            self._cleared = condemned.batch_id
+        self._condemning.after_commit(head)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sqlite_s3vfs.format.blockmap import BlockMap, DeadBlocks
+from sqlite_s3vfs.format.blockmap import BlockMap, DeadBlocks, SegmentSource
 from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.interior import InteriorPage as InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName, ObjectRef, Role
@@ -197,6 +197,19 @@ def check_manifest(manifest: Manifest) -> None:
     condemned = manifest.condemned.refs if manifest.condemned else ()
     single = all(ref.role is not Role.CONTENT for ref in condemned)
     _rule(single, "objects are condemned one by one (I5)")
+    _rule(not condemned or _named(manifest).isdisjoint(condemned), "the condemned is not in use (I5)")
+
+
+def _named(manifest: Manifest) -> set[ObjectRef]:
+    """The database's own objects that the manifest itself names, but for those that died."""
+    sources = {found.source for found in manifest.blocks.recent.values() if not found.source.owner}
+    named = {
+        Role.SEGMENT: [source.name for source in sources if isinstance(source, SegmentSource)],
+        Role.MAP_PIECE: [ref.name for ref in manifest.blocks.pieces.values()],
+        Role.MAP_NODE: [ref.name for ref in manifest.blocks.nodes.values()],
+        Role.HISTORY: [row.name for row in manifest.history],
+    }
+    return {ObjectRef.named(role, name) for role, names in named.items() for name in names}
 
 
 def unknown_write_features(manifest: Manifest) -> list[str]:
@@ -222,6 +235,15 @@ def check_successor(base: Manifest | None, new: Manifest) -> None:
     _rule(new.version in (base.version, base.version + 1), "versions have no gaps")
     _rule(new.oldest_readable >= base.oldest_readable, "condemnation is final (I5)")
     _rule(new.floor_ms >= base.floor_ms, "the floor never falls (I6)")
+    fresh = [made.restored for made in new.restores if made not in base.restores]
+    fresh += [
+        pin.version
+        for pin in new.pins
+        if pin not in base.pins and pin.database_id == new.database_id
+    ]
+    held = {pin.version for pin in base.pins if pin.database_id == new.database_id}
+    readable = all(version >= new.oldest_readable or version in held for version in fresh)
+    _rule(readable, "what is pinned or restored can be read (I5)")
     maintenance = new.version == base.version
     _rule(not maintenance or new.commit_id == base.commit_id, "maintenance makes no version")
 

@@ -22,7 +22,6 @@ from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import (
-    HISTORY_NAMES,
     RECENT_COMMITS,
     Commit,
     Condemned,
@@ -32,6 +31,7 @@ from sqlite_s3vfs.format.manifest import (
     Restore,
 )
 from sqlite_s3vfs.format.tail import TailEntry
+from sqlite_s3vfs.planning.condemning import Plan, named_history, with_condemned
 from sqlite_s3vfs.planning.fold import Fold, entry_identity
 from sqlite_s3vfs.planning.interior import Geometry, manifest_copies, valid_copies
 from sqlite_s3vfs.planning.liveness import (
@@ -61,7 +61,8 @@ class Prepared:
     writes, adopts, cuts or drops (holes absent); ``cut`` the shortened locator of the last block.
     ``changed_pages`` are the pages whose bytes in the blocks change with ``written``; ``interior``
     copies of such. ``pages_written`` counts what the transaction itself wrote.
-    ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5).
+    ``cleared`` is the condemned batch whose deletion this process saw answered (invariant I5);
+    ``condemned`` what this commit condemns in any case, else ``condemning`` what was planned.
     ``born_dead`` counts blocks of this commit's segments that it does not refer to: written over before
     it, or beside those that a new content takes from the old one.
     ``anew`` says that nothing of the base's content is carried on (a whole database was written, or the
@@ -86,12 +87,16 @@ class Prepared:
     restored: Manifest | None = None
     born_dead: Mapping[ObjectName, DeadBlocks] = field(default_factory=dict)
     condemned: Condemned | None = None
+    condemning: Plan | None = None
     cleared: bytes = b""
     conditions_proven: bytes = b""
 
 
 def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest:
     """The next version. ``base_time_ms`` is the store time at which ``base`` was published."""
+    # A restore condemns nothing: what it brings back has to be readable until then.
+    plan = None if prepared.restored else prepared.condemning
+    base = with_condemned(base, plan, cleared=prepared.cleared, condemned=prepared.condemned)
     version = base.version + 1
     blocks = prepared.map_fold.blocks if prepared.map_fold else next_map(base, prepared)
     rewritten = _rewritten(prepared)
@@ -110,7 +115,6 @@ def successor(base: Manifest, prepared: Prepared, base_time_ms: int) -> Manifest
         dead=liveness.dead,
         died=(*_not_recorded(base, prepared), *liveness.died),
         history=_history(base, prepared, commits),
-        condemned=_condemned(base, prepared),
         restores=_restores(base, prepared),
         conditions_proven=prepared.conditions_proven or base.conditions_proven,
     )
@@ -171,13 +175,6 @@ def _rewritten(prepared: Prepared) -> frozenset[int]:
     return adopted | frozenset(prepared.written)
 
 
-def _condemned(base: Manifest, prepared: Prepared) -> Condemned | None:
-    if base.condemned and base.condemned.batch_id == prepared.cleared:
-        return prepared.condemned
-    assert not (base.condemned and prepared.condemned), "one batch at a time"
-    return prepared.condemned or base.condemned
-
-
 def _kept_entries(
     base: Manifest, prepared: Prepared, rewritten: frozenset[int]
 ) -> Iterable[TailEntry]:
@@ -226,7 +223,9 @@ def _commits(
     # A history object does not know its own newest commit's time: the next one has to tell it (I8);
     # and of versions that only the newest manifest serves, nothing else tells size and time.
     names = (*_fresh_history(prepared), *(row.name for row in base.history))
-    kept = max((name.version for name in names), default=base.oldest_readable)
+    pinned = (pin.version for pin in base.pins if pin.database_id == base.database_id)
+    oldest_asked = min((base.oldest_readable, *pinned))
+    kept = max((name.version for name in names), default=oldest_asked)
     oldest_needed = min(oldest_needed, kept)
     surplus = len(commits) - RECENT_COMMITS
     keep_from = max(0, min(surplus, oldest_needed - commits[0].version))
@@ -315,7 +314,7 @@ def _history(
         HistoryName(name, time_ms or times.get(name.version + 1, 0))
         for name, time_ms in sorted(known.items())
     )
-    return tuple(stamped)[-HISTORY_NAMES:]
+    return named_history(tuple(stamped), base.oldest_readable)
 
 
 def _fresh_history(prepared: Prepared) -> list[ObjectName]:

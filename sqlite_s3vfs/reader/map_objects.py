@@ -58,7 +58,7 @@ class MapObjects:
     def load_nodes(self, nodes: Iterable[int]) -> dict[int, Mapping[int, PieceRef]]:
         """The references in whole nodes, within the limits of this version's references."""
         wanted = [(node, self._map.nodes[node]) for node in nodes if node in self._map.nodes]
-        read = run_all(self._engine.pool, [partial(self._read_node, ref) for _, ref in wanted])
+        read = run_all(self._engine.pool, [partial(self.read_node, ref) for _, ref in wanted])
         return {
             node: limited_refs(ref, node, refs)
             for (node, ref), refs in zip(wanted, read, strict=True)
@@ -83,7 +83,8 @@ class MapObjects:
         """The piece behind a reference, whole. 1 request where it is not at hand."""
         return self._read(self._engine.pieces, ref.name, decode_piece)
 
-    def _read_node(self, ref: PieceRef) -> Mapping[int, PieceRef]:
+    def read_node(self, ref: PieceRef) -> Mapping[int, PieceRef]:
+        """The references in the node behind a reference, whole. 1 request where it is not at hand."""
         return self._read(self._engine.nodes, ref.name, decode_node)
 
     def _read(

@@ -35,6 +35,7 @@ from sqlite_s3vfs.planning.successor import Adoption, Prepared, successor
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes, block_contents
 from sqlite_s3vfs.store.probe import probe_conditions
+from sqlite_s3vfs.transaction.condemning import NOTHING, Offer
 from sqlite_s3vfs.transaction.map_folding import fold_map_of
 from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
 from sqlite_s3vfs.uploads import Uploads, check_born
@@ -49,8 +50,8 @@ PrepareContent = Callable[[Manifest, Snapshot, Prepared, Uploads], Prepared]
 class Work:
     """What is to be committed: on which origin, which pages, and how to read the new content.
 
-    ``fold`` waits to be adopted, with its uploads. ``cleared`` is a condemned batch that this process
-    has seen deleted. ``early`` are the blocks that are stored already (``changes.spilled``).
+    ``fold`` waits to be adopted, with its uploads; ``offer`` tells what to do about condemned objects.
+    ``early`` are the blocks that are stored already (``changes.spilled``).
     """
 
     origin: Origin
@@ -58,7 +59,7 @@ class Work:
     changes: Changes
     read: ReadBytes
     fold: tuple[Fold, Uploads] | None = None
-    cleared: bytes = b""
+    offer: Offer = NOTHING
     early: EarlyBlocks | None = None
 
 
@@ -103,7 +104,7 @@ class Committer:
         """
         ready = self._prepare(
             work.origin,
-            work.cleared,
+            work.offer,
             lambda origin, skeleton, uploads: self._upload(
                 replace(work, origin=origin), skeleton, uploads
             ),
@@ -117,7 +118,7 @@ class Committer:
         self,
         origin: Origin,
         snapshot: Snapshot,
-        cleared: bytes,
+        offer: Offer,
         content: PrepareContent,
         ahead: Uploads,
     ) -> Ready:
@@ -130,12 +131,12 @@ class Committer:
             history = self._keep_history(base, uploads) if base.commits else None
             return replace(prepared, map_fold=map_fold, history=history)
 
-        return replace(self._prepare(origin, cleared, fill), ahead=(ahead,))
+        return replace(self._prepare(origin, offer, fill), ahead=(ahead,))
 
     def _prepare(
         self,
         origin: Origin,
-        cleared: bytes,
+        offer: Offer,
         fill: Callable[[Origin, Prepared, Uploads], Prepared],
     ) -> Ready:
         mark = self.check_writable(origin.manifest)
@@ -147,8 +148,9 @@ class Committer:
                 writer=self._engine.writer,
                 page_size=origin.manifest.page_size,
                 size=origin.manifest.size,
-                cleared=cleared,
+                cleared=offer.cleared,
                 condemned=condemned,
+                condemning=offer.plan,
                 conditions_proven=mark,
             )
             prepared = fill(origin, skeleton, uploads)

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError
-from sqlite_s3vfs.format.geometry import overlapping
+from sqlite_s3vfs.format.blockmap import PIECE_SPAN, SegmentSource
+from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.planning.cleaning import WINDOW, blocks_to_clean
 from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
 from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
@@ -27,6 +30,7 @@ from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locat
 from sqlite_s3vfs.pool import in_background
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import block_contents
+from sqlite_s3vfs.reader.map_objects import MapObjects
 from sqlite_s3vfs.uploads import Uploads, is_outdated
 
 COMMITS_BEFORE_FOLDING = 3
@@ -37,6 +41,12 @@ COMMITS_BEFORE_RETRY_MAX = 1024
 
 FOLD_BYTES_MAX = 32 << 20
 """Bytes of blocks that one fold rewrites; what is left of the tail goes with the next one."""
+
+CLEAN_BYTES_MAX = 32 << 20
+"""Bytes of blocks that one fold takes along though nothing changed in them."""
+
+HOMES_MAX = 8
+"""Pieces of the map that one fold looks into for counts of dead blocks."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +173,11 @@ def prepare_fold(
 ) -> Fold:
     """Write the blocks that the tail touches, and the history object of the snapshot, as uploads."""
     base = snapshot.manifest
-    blocks = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
+    changed = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
+    map_objects = MapObjects(
+        engine, keys, base.database_id, base.blocks, snapshot.missing_object
+    )
+    blocks = tuple(sorted({*changed, *_taken_along(base, changed, map_objects)}))
     locators = snapshot.locators(blocks)
     builder = SegmentBuilder(
         base.database_id,
@@ -195,6 +209,39 @@ def prepare_fold(
         interior=(*copies, *gather_interior(_folded_pages(snapshot, base, frozenset(blocks)))),
         history=history,
         born_ms=uploads.born_ms,
+    )
+
+
+def _taken_along(
+    base: Manifest, changed: Sequence[int], map_objects: MapObjects
+) -> tuple[int, ...]:
+    """Blocks of mostly dead segments, and of ranges that lie in too many, in one piece of the map.
+
+    Each fold looks at another piece; the version tells which, so that processes that come and go get
+    round as well. Up to a few GETs of map pieces.
+    """
+    pieces = unit_count(base.block_count, PIECE_SPAN)
+    index = base.version % pieces
+    covered = range(index * PIECE_SPAN, (index + 1) * PIECE_SPAN)
+    recent = {block: found for block, found in base.blocks.recent.items() if block in covered}
+    locators = {**map_objects.load_pieces([index])[index].locators, **recent}
+    homes = Counter(
+        locator.source.home
+        for locator in locators.values()
+        if isinstance(locator.source, SegmentSource) and not locator.source.owner
+    )
+    dead = dict(base.dead)
+    wanted = [home for home, _ in homes.most_common(HOMES_MAX)]
+    for piece in map_objects.load_pieces(wanted).values():
+        for name, count in piece.dead.items():
+            more = dead[name].dead if name in dead else 0
+            dead[name] = count._replace(dead=count.dead + more)
+    return blocks_to_clean(
+        locators,
+        dead,
+        skip=frozenset(changed),
+        room=min(2 * len(changed) + 16, CLEAN_BYTES_MAX // base.block_size),
+        start=base.version * WINDOW % PIECE_SPAN,
     )
 
 

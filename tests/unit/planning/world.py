@@ -26,6 +26,8 @@ from unit.planning.accounting import Accounts
 from unit.planning.claims import check_bounds, check_contents, check_copies
 
 PREFIX = "some/database"
+RETENTION = 60
+"""Seconds."""
 SMALL_LIMITS = {
     "TAIL_COMMIT_MAX": 8 << 10,
     "TAIL_HARD_MAX": 16 << 10,
@@ -140,9 +142,10 @@ class World:
 
     def __init__(self, page_size: int, block_size: int) -> None:
         self.page_size = page_size
-        store = MemoryObjectStore(clock=ManualClock(), ids=SeededIds("store"))
+        self.clock = ManualClock()
+        self.store = store = MemoryObjectStore(clock=self.clock, ids=SeededIds("store"))
         self.stored = Stored(Objects(store), PREFIX)
-        settings = Settings(block_size=block_size, segment_size=64 << 10)
+        settings = Settings(block_size=block_size, segment_size=64 << 10, retention_seconds=RETENTION)
         self.writers = [_writer(store, settings, seed) for seed in range(2)]
         self.file = bytearray()
         self.files: dict[int, bytes] = {}

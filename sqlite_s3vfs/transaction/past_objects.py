@@ -1,0 +1,248 @@
+"""What can be condemned next, found by reading history objects and without listing the bucket.
+
+The newest manifest names the newest history objects, and each of them those before it: the oldest is
+found by one request for each 64 of them, once in the life of a process. What is read there is never
+out of date, because history objects do not change; one that is gone was condemned by somebody else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlite_s3vfs.engine import Engine
+from sqlite_s3vfs.errors import S3VFSError
+from sqlite_s3vfs.format.blockmap import (
+    NODE_SPAN,
+    AncestorSource,
+    BlockMap,
+    DeadBlocks,
+    Locator,
+    PieceRef,
+    SegmentSource,
+)
+from sqlite_s3vfs.format.history import decode_history
+from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName, ObjectRef, Role
+from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Died, HistoryName, Manifest
+from sqlite_s3vfs.planning.condemning import BATCH_MAX, Expired, Plan
+from sqlite_s3vfs.reader.map_objects import MapObjects
+from sqlite_s3vfs.store.port import Fetched
+
+OBJECTS_MAX = 16
+"""History objects that one plan looks into: each is a GET of some 100 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a manifest, of the past or the newest, tells about the objects of its time."""
+
+    version: int
+    died: tuple[Died, ...]
+    dead: Iterable[tuple[ObjectName, DeadBlocks]]
+    blocks: BlockMap
+    history: tuple[HistoryName, ...]
+
+
+class GoneError(S3VFSError):
+    """A map object is not there: it was condemned with all that was read through it."""
+
+
+class PastObjects:
+    """The history objects of one database as far as this process knows them; for one thread."""
+
+    def __init__(self, engine: Engine, keys: DatabaseKeys) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._database_id = b""
+        self._rows: dict[ObjectName, HistoryName] = {}
+        self._read: dict[ObjectName, Kept] = {}
+        self._done: set[ObjectRef] = set()
+        self._condemned: deque[Sequence[ObjectRef]] = deque()
+
+    def plan(
+        self, manifest: Manifest, first_wanted: int, held: Collection[ObjectName] = ()
+    ) -> Plan:
+        """What to condemn with ``first_wanted`` as the oldest readable version. 1 GET or more.
+
+        ``held`` are history objects that have to stay for now.
+
+        Raises:
+            S3VFSError: something could not be read.
+        """
+        self._drop_condemned()
+        rows = self._known_rows(manifest)
+        expired = []
+        found = 0
+        old = [
+            row for row in rows if row.name.version < first_wanted and row.name not in held
+        ]
+        for row in old[:OBJECTS_MAX]:
+            kept = self._look_into(row.name)
+            if kept is None:
+                continue
+            after = max((r.name.version for r in rows if r.name.version < kept.version), default=0)
+            one = self._expired(row, after, kept, self._next(rows, kept.version, manifest))
+            expired.append(one)
+            found += len(one.died) + 1
+            if found >= BATCH_MAX:
+                break
+        wanted = {one.row.name for one in expired}
+        self._read = {name: kept for name, kept in self._read.items() if name in wanted}
+        return Plan(
+            batch_id=self._engine.ids.new_id(),
+            database_id=manifest.database_id,
+            oldest_before=manifest.oldest_readable,
+            retention_seconds=manifest.retention_seconds,
+            oldest_readable=first_wanted,
+            expired=tuple(expired),
+        )
+
+    def forget(self, refs: Sequence[ObjectRef]) -> None:
+        """These are condemned for good. From any thread."""
+        self._condemned.append(refs)
+
+    def _drop_condemned(self) -> None:
+        while self._condemned:
+            refs = self._condemned.popleft()
+            self._done.update(refs)
+            for ref in refs:
+                if ref.role is Role.HISTORY:
+                    self._forget_object(ObjectName(ref.number, ref.random))
+            if len(refs) < BATCH_MAX:
+                self._done.clear()            # nothing of what was looked into was left for later
+
+    def _forget_object(self, name: ObjectName) -> None:
+        self._rows.pop(name, None)
+        self._read.pop(name, None)
+
+    def _known_rows(self, manifest: Manifest) -> list[HistoryName]:
+        """All history objects that are there, ascending. 1 GET for each 64, the first time."""
+        if manifest.database_id != self._database_id:
+            self._database_id = manifest.database_id
+            self._rows, self._read, self._done = {}, {}, set()
+        rows: Sequence[HistoryName] = manifest.history
+        while True:
+            news = [row for row in rows if row.name not in self._rows]
+            self._rows.update((row.name, row) for row in rows if row.time_ms or row in news)
+            named = [row for row in rows if row.name.version >= manifest.oldest_readable]
+            if len(named) < HISTORY_NAMES or named[0] not in news:
+                return sorted(self._rows.values())
+            kept = self._look_into(named[0].name)
+            rows = kept.history if kept else ()
+
+    def _look_into(self, name: ObjectName) -> Kept | None:
+        """A history object; None where it is gone. 1 GET, or 0."""
+        if name not in self._read:
+            key = self._keys.history(name)
+            found = self._engine.store.get(key)
+            if not isinstance(found, Fetched):
+                self._forget_object(name)
+                return None
+            manifest = decode_history(found.body, self._database_id, name)
+            self._read[name] = _kept(manifest)
+        return self._read[name]
+
+    def _next(self, rows: Sequence[HistoryName], version: int, newest: Manifest) -> Kept:
+        """The next manifest after ``version`` that is there: of the past, or the newest."""
+        for row in rows:
+            kept = self._look_into(row.name) if row.name.version > version else None
+            if kept is not None:
+                return kept
+        return _kept(newest)
+
+    def _expired(self, row: HistoryName, after: int, kept: Kept, following: Kept) -> Expired:
+        rows = self._single(kept, following)
+        left = (died for died in rows if died.ref not in self._done)
+        died = tuple(islice(left, BATCH_MAX))
+        return Expired(row, after, died, listed=next(left, None) is None)
+
+    def _single(self, kept: Kept, following: Kept) -> Iterator[Died]:
+        """All that a history object lists, and its own content where that is replaced, one by one."""
+        for row in kept.died:
+            match row.ref.role:
+                case Role.MAP_NODE:
+                    yield from self._below(row, kept)
+                    yield row
+                case Role.CONTENT:
+                    pass                     # told with the object of that version
+                case _:
+                    yield row
+        for row in following.died:
+            if row.ref == ObjectRef(Role.CONTENT, kept.version):
+                yield from self._content(kept, following, row.died)
+
+    def _below(self, row: Died, kept: Kept) -> Iterator[Died]:
+        """Pieces that a dead node refers to and the map of ``kept`` does not."""
+        name = ObjectName(row.ref.number, row.ref.random)
+        try:
+            pieces = self._reader(kept.blocks).read_node(PieceRef(name, 0))
+        except GoneError:
+            return
+        still = {ref.name for ref in kept.blocks.pieces.values()}
+        nodes = {piece // NODE_SPAN for piece in pieces} & set(kept.blocks.nodes)
+        for node in nodes:
+            refs = self._reader(kept.blocks).read_node(kept.blocks.nodes[node])
+            still.update(ref.name for ref in refs.values())
+        for ref in pieces.values():
+            if ref.name not in still:
+                yield Died(ObjectRef.named(Role.MAP_PIECE, ref.name), ref.name.version, row.died)
+
+    def _content(self, kept: Kept, following: Kept, died: int) -> Iterator[Died]:
+        """What the map of ``kept`` refers to and that of ``following`` does not.
+
+        The objects of a piece come before the piece, so that a piece that is gone tells that they are.
+        """
+        still = {row.ref for row in following.died}
+        still.update(row.ref for row in self._objects(following))
+        for row in following.died:
+            if row.ref.role is Role.MAP_NODE:
+                still.update(below.ref for below in self._below(row, following))
+        for row in self._objects(kept):
+            if row.ref not in still:
+                yield row._replace(died=died)
+
+    def _objects(self, kept: Kept) -> Iterator[Died]:
+        """All that a map refers to; ``died`` is 0."""
+        reader = self._reader(kept.blocks)
+        yield from _places(kept.blocks.recent.items(), kept.dead)
+        pieces = list(kept.blocks.pieces.values())
+        for node in kept.blocks.nodes.values():
+            with suppress(GoneError):
+                pieces += reader.read_node(node).values()
+        for ref in {piece.name: piece for piece in pieces}.values():
+            with suppress(GoneError):
+                piece = reader.read_piece(ref)
+                yield from _places(piece.locators.items(), piece.dead.items())
+                yield Died(ObjectRef.named(Role.MAP_PIECE, ref.name), ref.name.version, 0)
+        for node in kept.blocks.nodes.values():
+            yield Died(ObjectRef.named(Role.MAP_NODE, node.name), node.name.version, 0)
+
+    def _reader(self, blocks: BlockMap) -> MapObjects:
+        return MapObjects(self._engine, self._keys, self._database_id, blocks, GoneError)
+
+
+def _kept(manifest: Manifest) -> Kept:
+    return Kept(
+        manifest.version,
+        manifest.died,
+        manifest.dead.items(),
+        manifest.blocks,
+        manifest.history,
+    )
+
+
+def _places(
+    locators: Iterable[tuple[int, Locator]], dead: Iterable[tuple[ObjectName, DeadBlocks]]
+) -> Iterator[Died]:
+    """The own objects that blocks lie in, or lay in."""
+    for block, locator in locators:
+        source = locator.source
+        if isinstance(source, AncestorSource) and not source.owner:
+            yield Died(ObjectRef(Role.OLD_BLOCK, block), 1, 0)
+        elif isinstance(source, SegmentSource) and not source.owner:
+            yield Died(ObjectRef.named(Role.SEGMENT, source.name), source.first, 0)
+    for name, count in dead:
+        yield Died(ObjectRef.named(Role.SEGMENT, name), count.first, 0)
