@@ -1,8 +1,8 @@
-"""Storage, PUTs and scans after many random one-row updates, over the in-memory store with its own clock.
+"""Storage, PUTs and scans after many random one-row updates, over a store in memory with its own clock.
 
     python -m benchmarks.storage_bound --mib 256 --updates 10000 --retention 60
 
-The store's clock goes on by ``--pause`` seconds with each commit. After the updates the retention passes,
+The store's clock goes on by ``--pause`` seconds with each commit. Then the retention passes,
 and a few more commits take along what is left to condemn. Bytes are those of all objects in the store.
 """
 
