@@ -24,7 +24,7 @@ MIB = 1 << 20
 CHUNK = 4 * MIB
 NAME = "bulk/db.sqlite"
 RAW = "raw"
-_POOL = 64 * MIB
+_POOL = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)

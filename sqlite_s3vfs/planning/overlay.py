@@ -98,7 +98,12 @@ class Overlay:
         A unit that reaches into a block of the file that is not in ``spilled`` as well is kept.
         """
         count, unit_size = unit_count(self.size, block_size), self.unit_size
+        in_a_block, rest = divmod(block_size, unit_size)
         for block in blocks:
+            if not rest:
+                for index in range(block * in_a_block, (block + 1) * in_a_block):
+                    self._units.pop(index, None)
+                continue
             for index in overlapping(block, block_size, unit_size):
                 if all(
                     other in spilled or other >= count

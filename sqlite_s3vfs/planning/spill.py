@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 
@@ -21,10 +21,9 @@ def blocks_to_spill(
     """
     held: dict[int, int] = {}
     count = unit_count(size, block_size)
-    for unit in units:
-        for block in overlapping(unit, unit_size, block_size):
-            if block < count:
-                held[block] = held.pop(block, 0) + 1
+    for block in _touched(units, unit_size, block_size):
+        if block < count:
+            held[block] = held.pop(block, 0) + 1
     chosen, freed = [], 0
     for block in sorted(held, key=lambda block: (block == 0, -held[block])):
         if wanted is not None and freed >= wanted:
@@ -32,3 +31,11 @@ def blocks_to_spill(
         chosen.append(block)
         freed += min(held[block] * unit_size, block_size)
     return tuple(sorted(chosen))
+
+
+def _touched(units: Iterable[int], unit_size: int, block_size: int) -> Iterator[int]:
+    """The block of each unit; all of them where a unit reaches over the end of one."""
+    in_a_block, rest = divmod(block_size, unit_size)
+    if not rest:
+        return (unit // in_a_block for unit in units)
+    return (block for unit in units for block in overlapping(unit, unit_size, block_size))

@@ -93,11 +93,12 @@ class SegmentsAhead:
     """Uploads whole blocks as segments that ``version`` will be the first to refer to."""
 
     def __init__(self, engine: Engine, keys: DatabaseKeys, *, database_id: bytes, version: int,
-                 block_size: int) -> None:
+                 block_size: int, under_way_max: int | None = None) -> None:
         self.uploads = Uploads(engine)
         self.parts: list[Part] = []
         self.part_blocks = max(1, engine.settings.segment_size // block_size)
         """How many blocks make a segment."""
+        self._under_way_max = under_way_max or UNDER_WAY_MAX
         self._engine = engine
         self._keys = keys
         self._database_id = database_id
@@ -118,7 +119,7 @@ class SegmentsAhead:
         Raises:
             StoreUnavailableError, AccessDeniedError: an earlier one failed; this one was not begun.
         """
-        while self.bytes_under_way >= UNDER_WAY_MAX:
+        while self.bytes_under_way >= self._under_way_max:
             self._under_way[0].wait()
             self._under_way.popleft()
         name = ObjectName(self._version, self._engine.ids.new_id())

@@ -37,6 +37,8 @@ from sqlite_s3vfs.transaction.ahead import SegmentsAhead
 from sqlite_s3vfs.transfer.unchanged import KnownBlocks, dead_beside
 from sqlite_s3vfs.uploads import Uploads, check_born
 
+UNDER_WAY_MAX = 40 << 20
+"""Bytes of blocks that are being encoded and uploaded at once: nothing else takes memory here."""
 _ATTEMPTS_MAX = 20
 
 
@@ -103,6 +105,7 @@ class _Import:
             database_id=manifest.database_id,
             version=manifest.version + 1,
             block_size=manifest.block_size,
+            under_way_max=UNDER_WAY_MAX,
         )
         self._database = database
         self._base = base.snapshot

@@ -12,7 +12,7 @@ from sqlite_s3vfs.reader import Snapshot
 
 PART_SIZE = 4 << 20
 """Bytes of the database that one ranged GET, or a few of them, bring."""
-PARTS_AHEAD = 8
+PARTS_AHEAD = 12
 """Parts under way or waiting to be consumed."""
 
 _Contents = Mapping[int, bytes]
