@@ -95,13 +95,13 @@ class Past:
         """Remove the database with its past and its checkpoints: ``past.remove``."""
         return past.remove(self._database, on_progress=on_progress)
 
-    def diff(self, older: Moment, newer: Moment = past.NEWEST) -> VersionDiff:
-        """Compare two versions: their pages, and the rows of their tables, which are counted by SQL.
+    def diff(self, older: int | Moment, newer: int | Moment = past.NEWEST) -> VersionDiff:
+        """Compare two versions (or one with the newest): their pages, and row counts by SQL.
 
         Raises:
             NotFoundError, SnapshotTooOldError, CorruptError: as ``past.diff``.
         """
-        found = past.diff(self._database, older, newer)
+        found = past.diff(self._database, _moment(older), _moment(newer))
         versions = (found.older.version, found.newer.version)
         try:
             before, after = (self._row_counts(version) for version in versions)
@@ -158,3 +158,7 @@ class Past:
             return counts
         finally:
             connection.close()
+
+
+def _moment(value: int | Moment) -> Moment:
+    return value if isinstance(value, Moment) else Moment(version=value)

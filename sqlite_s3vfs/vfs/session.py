@@ -26,7 +26,7 @@ The methods of one session never overlap (SQLite's mutex); those of different on
 from __future__ import annotations
 
 from sqlite_s3vfs.database import Database, Snapshot
-from sqlite_s3vfs.errors import InvalidArgumentError, ReadOnlyError, WriteLockHeldError
+from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError, ReadOnlyError, WriteLockHeldError
 from sqlite_s3vfs.format.sqlite_header import HEADER_SIZE, without_wal
 from sqlite_s3vfs.interrupts import run_uninterrupted
 from sqlite_s3vfs.readahead import TELLING, ReadAhead
@@ -70,6 +70,7 @@ class Session:
         self.max_age = database.engine.settings.max_age_seconds
         self._ahead = ReadAhead(database.engine.advance_bytes_max)
         self._misread: Snapshot | None = None
+        self._database_id = b""
 
     @property
     def is_committing(self) -> bool:
@@ -110,6 +111,7 @@ class Session:
 
         Raises:
             WriteLockHeldError: SQLite's busy handler waits for the write lock, and in vain so far.
+            NotFoundError: the database was removed, and another one made in its place.
         """
         misread, self._misread = self._misread, None    # first: whatever is raised, it is outdated
         self._check_alive()
@@ -118,7 +120,13 @@ class Session:
         if not isinstance(self.state, Unlocked):
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
+<<<<<<< HEAD
         self.state = Reading(misread or self.database.snapshot(self.max_age))
+=======
+        snapshot = misread or self.database.snapshot()
+        self._check_same_database(snapshot)
+        self.state = Reading(snapshot)
+>>>>>>> 0b1717f (Tell users of the past; refuse a database made anew under an open connection; the past over every kind of store)
 
     def begin_writing(self) -> None:
         """Take the write lock among the connections of this process. 0 requests.
@@ -220,6 +228,20 @@ class Session:
         elif not state.lost:
             state.lost = True               # its rollback may write; its commit will fail again
             raise never_unlocked(self.name)
+
+    def _check_same_database(self, snapshot: Snapshot) -> None:
+        """Refuse a database that was made anew under the name: SQLite knows the old one's schema.
+
+        Its schema cookie may be the same by chance (https://www.sqlite.org/pragma.html#pragma_schema_version).
+        """
+        manifest = snapshot.manifest
+        before = self._database_id
+        if before and manifest.commits and before != manifest.database_id and manifest.predecessor:
+            raise NotFoundError(
+                "the database was removed, and another one was made in its place: open a new "
+                f"connection. name={self.name!r}"
+            )
+        self._database_id = manifest.database_id if manifest.commits else b""
 
     def _check_alive(self) -> None:
         if isinstance(self.state, Dead):

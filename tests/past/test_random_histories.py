@@ -7,7 +7,7 @@ from unit.planning.world import NEVER_BY_ITSELF, SMALL_LIMITS, limits
 
 from past.world import World
 
-STEPS = 24
+STEPS = 20
 
 
 def run_history(seed: int) -> None:

@@ -67,12 +67,24 @@ def test_made_anew_by_sql(recorded, fresh, clock):
     manifest = fresh().snapshot().manifest
     assert manifest.version > versions + 1
     assert manifest.oldest_readable == versions + 2
-    assert recorded.connection.execute("select count(*) from fresh").get == 1
+    with pytest.raises(apsw.IOError, match="another one was made in its place"):
+        recorded.connection.execute("select count(*) from fresh")
     with pytest.raises(SnapshotTooOldError):
         open_at(fresh(), Moment(version=3))
     clock.advance(4000)
     collect(fresh())
     assert other.execute("pragma integrity_check").get == "ok"
+    other.close()
+
+
+def test_a_connection_that_saw_it_empty_goes_on(recorded, fresh):
+    remove(fresh())
+    assert recorded.connection.execute("select count(*) from sqlite_schema").get == 0
+
+    other = recorded.connect()
+    other.execute("create table t(b, a); insert into t values('b', 'a')")
+
+    assert recorded.connection.execute("select a from t").get == "a"
     other.close()
 
 

@@ -113,8 +113,7 @@ class World:
         self.story.append(f"{act.__name__} {name}")
         act(name)
         self._expire()
-        for some in self.known:
-            self.check(some, some_only=True)
+        self.check(self.chance.choice(sorted(self.known)), some_only=True)
 
     # What processes do
 
