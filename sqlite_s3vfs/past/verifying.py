@@ -24,7 +24,7 @@ from sqlite_s3vfs.past.segments import Flaw, flaws_of_segment
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
 
-SEGMENTS_AHEAD = 8
+SEGMENTS_AHEAD = 16
 """Segments under way at once, each up to 4 MiB as this library writes them."""
 
 

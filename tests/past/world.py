@@ -33,6 +33,7 @@ from sqlite_s3vfs.past import (
 from sqlite_s3vfs.settings import Settings
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.testing import At, Die, FaultyStore, ManualClock, SeededIds, WriterDiedError
+from sqlite_s3vfs.transaction import locks
 
 PAGE_SIZE = 512
 PAGES_MAX = 24
@@ -303,6 +304,7 @@ class World:
         except (ConflictError, InvalidArgumentError) as error:
             self.story[-1] += f" {type(error).__name__}"        # an outdated view: nothing was done
         if died or dies:
+            locks.forget_all()                                  # they were the dead process's
             self._lines[process] = FaultyStore(self.store)
             self._databases[process] = {}
         if observe:
