@@ -61,6 +61,7 @@ class _Object:
 
     key: str
     source: Source
+    database_id: bytes
     locators: dict[int, set[Locator]] = field(default_factory=dict)
     versions: set[int] = field(default_factory=set)
 
@@ -131,11 +132,13 @@ class _Verifying:
 
     def _object(self, manifest: Manifest, block: int, locator: Locator) -> _Object:
         source = locator.source
-        prefix = manifest.owners[source.owner - 1].prefix if source.owner else self._database.prefix
+        prefix, database_id = self._database.prefix, manifest.database_id
+        if source.owner:
+            prefix, database_id, *_ = manifest.owners[source.owner - 1]
         keys = DatabaseKeys(prefix)
         old = isinstance(source, AncestorSource)
         key = keys.ancestor_block(block) if old else keys.segment(source[0])  # type: ignore[arg-type]
-        return self._objects.setdefault(key, _Object(key, source))
+        return self._objects.setdefault(key, _Object(key, source, database_id))
 
     def look_for_objects(self) -> None:
         """Whether every object is there, and as long as its frames need."""
@@ -157,7 +160,7 @@ class _Verifying:
         while wanted or under_way:
             while wanted and len(under_way) < SEGMENTS_AHEAD:
                 found = wanted.popleft()
-                task = partial(_flaws, self._database, self._owner_id(found), found)
+                task = partial(_flaws, self._database, found)
                 under_way.append((found, self._database.engine.pool.submit(task)))
             self._take(*under_way.popleft())
             on_progress(Progress("verify", min(self._bytes, total), total))
@@ -168,10 +171,6 @@ class _Verifying:
         self._blocks += len(found.locators)
         for flaw in flaws:
             self._note(found.key, flaw.block, found.versions, flaw.what)
-
-    def _owner_id(self, found: _Object) -> bytes:
-        owner = found.source.owner
-        return self._newest.owners[owner - 1].database_id if owner else self._newest.database_id
 
     def result(self) -> Verification:
         """What was found, worst of it first: the newest version that is whole."""
@@ -193,7 +192,7 @@ class _Verifying:
         self._findings[Finding(key, block, tuple(sorted(versions)), what)] = None
 
 
-def _flaws(database: Database, database_id: bytes, found: _Object) -> tuple[list[Flaw], int]:
+def _flaws(database: Database, found: _Object) -> tuple[list[Flaw], int]:
     """Read one object and check it. 1 GET."""
     source = found.source
     try:
@@ -206,7 +205,7 @@ def _flaws(database: Database, database_id: bytes, found: _Object) -> tuple[list
     if isinstance(source, AncestorSource):
         return [], len(fetched.body)
     return (
-        flaws_of_segment(fetched.body, database_id, source.name, found.locators),
+        flaws_of_segment(fetched.body, found.database_id, source.name, found.locators),
         len(fetched.body),
     )
 

@@ -120,13 +120,9 @@ class Session:
         if not isinstance(self.state, Unlocked):
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
-<<<<<<< HEAD
-        self.state = Reading(misread or self.database.snapshot(self.max_age))
-=======
-        snapshot = misread or self.database.snapshot()
+        snapshot = misread or self.database.snapshot(self.max_age)
         self._check_same_database(snapshot)
         self.state = Reading(snapshot)
->>>>>>> 0b1717f (Tell users of the past; refuse a database made anew under an open connection; the past over every kind of store)
 
     def begin_writing(self) -> None:
         """Take the write lock among the connections of this process. 0 requests.

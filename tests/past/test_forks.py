@@ -13,7 +13,7 @@ from past.workload import SETTING, scripts
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.errors import ConflictError, InvalidArgumentError, NotFoundError, S3VFSError
 from sqlite_s3vfs.format.manifest import State
-from sqlite_s3vfs.past import Moment, collect, fork, forks, open_at, remove
+from sqlite_s3vfs.past import Moment, collect, fork, forks, open_at, remove, verify
 
 DAY = 86_400
 CHILD, GRANDCHILD = "some/child", "some/database/grandchild"
@@ -238,3 +238,18 @@ class Died(BaseException):
 
 def die(*arguments: object) -> None:
     raise Died
+
+
+def test_a_grandchild_in_the_place_of_its_grandparent(recorded, fresh, clock):
+    """Objects of a removed database under the own prefix are another's: borrowed, and verified as such."""
+    fork(fresh(), fresh(CHILD))
+    expected = content_of(fresh())
+    remove(fresh())
+
+    fork(fresh(CHILD), fresh())
+
+    for _ in range(2):
+        for name in ("some/database", CHILD):
+            assert content_of(fresh(name)) == expected
+            assert verify(fresh(name)).findings == ()
+            collected(fresh(name), clock, times=1)
