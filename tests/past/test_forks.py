@@ -241,7 +241,7 @@ def die(*arguments: object) -> None:
 
 
 def test_a_grandchild_in_the_place_of_its_grandparent(recorded, fresh, clock):
-    """Objects of a removed database under the own prefix are another's: borrowed, and verified as such."""
+    """Objects of a database that was removed from here are borrowed, and verified as such."""
     fork(fresh(), fresh(CHILD))
     expected = content_of(fresh())
     remove(fresh())
