@@ -121,7 +121,7 @@ class Session:
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
         snapshot = misread or self.database.snapshot(self.max_age)
-        self._check_same_database(snapshot)
+        self._database_id = same_database(self.name, self._database_id, snapshot)
         self.state = Reading(snapshot)
 
     def begin_writing(self) -> None:
@@ -225,23 +225,27 @@ class Session:
             state.lost = True               # its rollback may write; its commit will fail again
             raise never_unlocked(self.name)
 
-    def _check_same_database(self, snapshot: Snapshot) -> None:
-        """Refuse a database that was made anew under the name: SQLite knows the old one's schema.
-
-        Its schema cookie may be the same by chance (https://www.sqlite.org/pragma.html#pragma_schema_version).
-        """
-        manifest = snapshot.manifest
-        before = self._database_id
-        if before and manifest.commits and before != manifest.database_id and manifest.predecessor:
-            raise NotFoundError(
-                "the database was removed, and another one was made in its place: open a new "
-                f"connection. name={self.name!r}"
-            )
-        self._database_id = manifest.database_id if manifest.commits else b""
-
     def _check_alive(self) -> None:
         if isinstance(self.state, Dead):
             raise self.state.error()
+
+
+def same_database(name: str, before: bytes, snapshot: Snapshot) -> bytes:
+    """The id of the database that is read now, where that is the one ``before`` (empty: none so far).
+
+    SQLite knows the schema of that one, and the schema cookie may be the same by chance
+    (https://www.sqlite.org/pragma.html#pragma_schema_version).
+
+    Raises:
+        NotFoundError: another database was made anew in its place.
+    """
+    manifest = snapshot.manifest
+    if before and manifest.commits and manifest.predecessor and before != manifest.database_id:
+        raise NotFoundError(
+            "the database was removed, and another one was made in its place: open a new "
+            f"connection. name={name!r}"
+        )
+    return manifest.database_id if manifest.commits else b""
 
 
 def never_unlocked(name: str) -> InvalidArgumentError:
