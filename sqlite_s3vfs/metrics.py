@@ -93,11 +93,6 @@ class AdvanceMetrics:
     used: int = 0
     unused: int = 0
 
-    def __add__(self, other: AdvanceMetrics) -> AdvanceMetrics:
-        return AdvanceMetrics(
-            self.fetched + other.fetched, self.used + other.used, self.unused + other.unused
-        )
-
     def __sub__(self, other: AdvanceMetrics) -> AdvanceMetrics:
         return AdvanceMetrics(
             self.fetched - other.fetched, self.used - other.used, self.unused - other.unused
@@ -157,7 +152,7 @@ class Metrics:
         }
         self._cache_hits = 0
         self._cache_misses = 0
-        self._advance = AdvanceMetrics()
+        self._advance = [0, 0, 0]
         self._counters_lock = threading.Lock()
 
     def count_request(self, record: RequestRecord, *, retries: int = 0) -> None:
@@ -185,7 +180,10 @@ class Metrics:
     def count_advance(self, *, fetched: int = 0, used: int = 0, unused: int = 0) -> None:
         """Add bytes that were fetched in advance, asked for after all, or given up without."""
         with self._counters_lock:
-            self._advance += AdvanceMetrics(fetched, used, unused)
+            counted = self._advance
+            counted[0] += fetched
+            counted[1] += used
+            counted[2] += unused
 
     def snapshot(self) -> MetricsSnapshot:
         """All counters, as of one moment."""
@@ -197,7 +195,7 @@ class Metrics:
                 delete=self._counted[Operation.DELETE],
                 cache_hits=self._cache_hits,
                 cache_misses=self._cache_misses,
-                advance=self._advance,
+                advance=AdvanceMetrics(*self._advance),
             )
 
     def forget_locks(self) -> None:

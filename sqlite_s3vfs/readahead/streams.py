@@ -52,11 +52,11 @@ class Stream:
 
     def follow(self, block: int, view: View, *, waited: bool) -> list[int]:
         """SQLite has come to ``block``, which was issued, and ``waited`` for it: what to fetch now."""
-        for passed in list(self._issued):
+        passed = -1
+        while passed != block:
+            passed = next(iter(self._issued))
             del self._issued[passed]
             self.used += 1
-            if passed == block:
-                break
         if waited and self.used >= self._enough:
             self._enough = min(2 * self._enough, self._depth.most)
         target = self._target()

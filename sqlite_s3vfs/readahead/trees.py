@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from sqlite_s3vfs.format.btree import InteriorNode
@@ -36,11 +37,15 @@ class Trees:
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[int, InteriorNode] = OrderedDict()
+        self._upper: OrderedDict[int, InteriorNode] = OrderedDict()
+        """Nodes above others: SQLite reads them once, and a scan many that would push them out."""
 
     def saw(self, page: int, content: bytes | memoryview) -> None:
         """SQLite has read an interior page."""
         self._nodes.pop(page, None)
-        self._nodes[page] = InteriorNode(page, content)
+        self._nodes[page] = node = InteriorNode(page, content)
+        if page in self._upper:
+            self._upper[page] = node
         if len(self._nodes) > NODES_REMEMBERED:
             self._nodes.popitem(last=False)
 
@@ -51,6 +56,10 @@ class Trees:
             step = self._parent_of(page)
             if step is None:
                 break
+            if steps:
+                self._upper[step.node.page] = step.node
+                if len(self._upper) > NODES_REMEMBERED:
+                    self._upper.popitem(last=False)
             steps.append(step)
             page = step.node.page
         return tuple(reversed(steps))
@@ -108,7 +117,7 @@ class Trees:
         return low, high
 
     def _parent_of(self, page: int) -> Step | None:
-        for node in reversed(self._nodes.values()):
+        for node in chain(reversed(self._nodes.values()), reversed(self._upper.values())):
             position = node.positions.get(page)
             if position is not None:
                 return Step(node, position)

@@ -79,13 +79,28 @@ def test_a_snapshot_prints_as_a_table():
     metrics.count_request(record(0, 1.5, bytes_down=65536), retries=3)
     metrics.count_cache(hit=True)
 
-    head, *rows, cache = str(metrics.snapshot()).splitlines()
+    metrics.count_advance(fetched=300)
+    metrics.count_advance(used=200, unused=50)
+
+    head, *rows, cache, advance = str(metrics.snapshot()).splitlines()
 
     assert head.split() == ["operation", *OperationMetrics.__dataclass_fields__]
     assert [row.split()[0] for row in rows] == ["get", "put", "list", "delete", "total"]
     assert rows[0].split() == ["get", "1", "0", "0", "3", "0", "65536", "1.500"]
     assert {len(row) for row in rows} == {len(head)}
     assert cache == "cache: 1 hits, 0 misses"
+    assert advance == "in advance: 300 bytes, 200 used, 50 unused"
+
+
+def test_what_was_fetched_in_advance_can_be_subtracted():
+    metrics = Metrics()
+    metrics.count_advance(fetched=300, used=100)
+    earlier = metrics.snapshot()
+
+    metrics.count_advance(fetched=7, unused=5)
+
+    difference = (metrics.snapshot() - earlier).advance
+    assert (difference.fetched, difference.used, difference.unused) == (7, 0, 5)
 
 
 def test_a_snapshot_is_plain_numbers_for_json():

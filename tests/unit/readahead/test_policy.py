@@ -214,3 +214,18 @@ def test_after_the_end_of_a_transaction_a_scan_is_found_anew(sample: Sample):
     replay.read_all(pages[50:60])
 
     assert len(replay.fetched) == fetched, "what was fetched is used, and nobody asks for more"
+
+
+def test_a_second_scan_knows_the_tree_though_sqlite_reads_its_root_once(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sqlite_s3vfs.readahead.trees.NODES_REMEMBERED", 2)
+    replay = sample.replay()
+    replay.read_all(sample.post.walk())
+    first = replay.waits
+    replay.memory.clear()
+    replay._seen = {sample.post.root}
+
+    replay.read_all(sample.post.walk())
+
+    assert replay.waits <= 2 * first
