@@ -58,8 +58,12 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
 
 
-both = pytest.mark.parametrize("folder", ["directory", "minio"], indirect=True)
-"""For a test of which the other half is worth the time."""
+_on_minio = pytest.param("minio", marks=pytest.mark.long)
+both = pytest.mark.parametrize("folder", ["directory", _on_minio], indirect=True)
+"""A directory in the ordinary run; a bucket, which takes a second a command, in the long one."""
+
+everywhere = pytest.mark.parametrize("folder", ["directory", "minio"], indirect=True)
+"""For the few tests that go over a bucket in the ordinary run, too."""
 
 
 @pytest.fixture

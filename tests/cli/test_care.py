@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Command, both
+from cli.conftest import Command, both, everywhere
 from sqlite_s3vfs import DirectoryObjectStore
 from sqlite_s3vfs.format.keys import ObjectName
 
@@ -48,7 +48,7 @@ def test_versions_to_compare_by_time_and_by_name(cli: Command, url: str):
     assert cli("diff", "--json", url, 1, "-0s").json["newer"] == 3
 
 
-@both
+@everywhere
 def test_fork(cli: Command, url: str, folder: str):
     child = f"{folder}/child.sqlite"
 

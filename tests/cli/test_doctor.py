@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Command, both, minio_variables
+from cli.conftest import Command, everywhere, minio_variables
 from sqlite_s3vfs.cli.examination import Check, Patient, examine
 from sqlite_s3vfs.cli.policies import policy
 from sqlite_s3vfs.ids import RandomIds
@@ -21,7 +21,7 @@ from sqlite_s3vfs.wiring import Engine
 from tests import conftest as settings
 
 
-@both
+@everywhere
 def test_where_all_is_well(cli: Command, folder: str):
     told = cli("doctor", "--json", f"{folder}/db").json
 
@@ -63,7 +63,10 @@ def as_role(minio_bucket, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
     return take
 
 
-@pytest.mark.parametrize("missing", ["List", "Read", "Write", "Delete"])
+OTHERS = [pytest.param(name, marks=pytest.mark.long) for name in ("List", "Read", "Delete")]
+
+
+@pytest.mark.parametrize("missing", ["Write", *OTHERS])
 def test_a_missing_right_is_named_with_its_statement(cli: Command, as_role, minio_bucket, missing: str):
     prefix = RandomIds().new_id().hex()
     statements = policy("writer", minio_bucket.name, prefix)["Statement"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from cli.conftest import Command, both
+from cli.conftest import Command, both, everywhere
 from sqlite_s3vfs.cli.download import ATTEMPTS_IN_VAIN, Download, download
 from sqlite_s3vfs.errors import StoreUnavailableError
 from sqlite_s3vfs.progress import no_progress
@@ -24,7 +24,7 @@ from sqlite_s3vfs.transfer import deserialize_iter
 from sqlite_s3vfs.wiring import Engine, open_database
 
 
-@both
+@everywhere
 def test_what_goes_in_comes_out(cli: Command, library: str, plain_file: Path, tmp_path: Path):
     target = tmp_path / "out.sqlite"
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from cli.conftest import Command, both
+from cli.conftest import Command, both, everywhere
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_rows_as_csv(cli: Command, url: str):
     assert rows == [["a", "x,y"], ["1", "x"], ["2", "X'00ff'"], ["3", "inf"], ["4", ""], ["no"]]
 
 
-@both
+@everywhere
 def test_rows_as_json(cli: Command, url: str):
     rows = cli("query", "--json", url, "SELECT * FROM t").json
 
