@@ -21,7 +21,7 @@ from sqlite_s3vfs.planning.interior import interior_of_blocks
 from sqlite_s3vfs.planning.segments import Segment, encode_blocks
 from sqlite_s3vfs.uploads import Uploads
 
-UNDER_WAY_MAX = 24 << 20
+UNDER_WAY_MAX = 16 << 20
 """Bytes of blocks that are being encoded and uploaded at once."""
 
 
