@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
-from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.format.manifest import RECENT_COMMITS, Manifest
 from sqlite_s3vfs.format.sqlite_header import is_interior_page
 from sqlite_s3vfs.format.tail import TailEntry, encode_page
 
@@ -20,6 +20,8 @@ TAIL_SOFT_MAX = 64 << 10
 """Past this the tail is folded in the background."""
 TAIL_HARD_MAX = 128 << 10
 """No tail grows past this: the commit that would folds it."""
+COMMIT_OVERHEAD = 32
+"""Bytes that the row of a commit takes beside the writer's name, about."""
 _TRY_PAGES_MAX = 64
 """More pages than this are not worth trying: they would not fit."""
 
@@ -87,7 +89,7 @@ def _tail_entries(base: Manifest | None, changes: Changes, block_size: int, tail
         return None
     if len(changes.pages) > _TRY_PAGES_MAX or changes.spilled or _regrown(base, changes):
         return None
-    room = TAIL_HARD_MAX - sum(entry.cost for entry in base.tail) if base else TAIL_HARD_MAX
+    room = TAIL_HARD_MAX - tail_cost(base) if base else TAIL_HARD_MAX
     room = min(room, TAIL_COMMIT_MAX)
     entries = []
     for page, content in sorted(changes.pages.items()):
@@ -104,6 +106,13 @@ def _tail_entries(base: Manifest | None, changes: Changes, block_size: int, tail
             return None
         entries.append(entry)
     return tuple(entries)
+
+
+def tail_cost(manifest: Manifest) -> int:
+    """Bytes that the tail takes in the manifest, with the rows of commits that it makes necessary."""
+    rows = manifest.commits[:-RECENT_COMMITS]
+    named = sum(COMMIT_OVERHEAD + len(row.writer) for row in rows)
+    return sum(entry.cost for entry in manifest.tail) + named
 
 
 def _regrown(base: Manifest | None, changes: Changes) -> set[int]:

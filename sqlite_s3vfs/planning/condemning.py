@@ -26,8 +26,8 @@ from sqlite_s3vfs.format.manifest import (
     Restore,
 )
 
-BATCH_MAX = 1000
-"""References in one batch: one DELETE, and about 15 KiB in the manifests that carry it."""
+BATCH_MAX = 500
+"""References in one batch: one DELETE, and about 8 KiB in the manifests that carry it."""
 DIED_DUE_MIN = 8
 """Dead objects that no history object lists yet are worth a batch of their own from this many on."""
 

@@ -23,7 +23,7 @@ from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.planning.cleaning import WINDOW, blocks_to_clean
-from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX
+from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX, tail_cost
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
 from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
@@ -91,7 +91,7 @@ class Folding:
         """Drop a fold that is adopted or outdated; start one where the tail has become long."""
         manifest = snapshot.manifest
         self._drop_if_useless(manifest, snapshot)
-        cost = sum(entry.cost for entry in manifest.tail)
+        cost = tail_cost(manifest)
         with self._state_lock:
             self._commits += 1
             idle = self._thread is None and self._ready is None
