@@ -100,11 +100,11 @@ class Database:
         try:
             origin = self._newest.origin_of(base)
             check_replaceable(origin.manifest, self.prefix)
-        except S3VFSError:
+            if origin.head:
+                self._condemning.before_commit(origin.head)
+        except BaseException:
             transaction.close()
             raise
-        if origin.head:
-            self._condemning.before_commit(origin.head)
         return transaction
 
     def check_newest(self, base: Snapshot) -> None:

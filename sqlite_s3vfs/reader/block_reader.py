@@ -20,7 +20,7 @@ from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
 
 RANGE_MAX = (4 << 20) + (256 << 10)
 """Bytes that one ranged GET asks for at most: a segment of 4 MiB of blocks, with what frames add."""
-GAP_MAX = 64 << 10
+GAP_MAX = 256 << 10
 """Bytes between two wanted blocks that are rather read along than asked for apart."""
 
 Missing = Callable[[str], Exception]
