@@ -27,7 +27,7 @@ WINDOW = 64
 """Blocks: a segment's worth of 4 MiB."""
 SHORT_RUN = 8
 """A run of fewer blocks of one window in one segment is short."""
-SCATTERED_MAX = 4
+SCATTERED_MAX = 6
 """Short runs that one window may have."""
 
 
