@@ -3,7 +3,7 @@
 # already, runs pytest with the arguments given here, and stops the MinIO that it started.
 #
 #     bash tests/run.sh                   everything but what takes minutes
-#                                         (S3VFS_TEST_PROCESSES=2: in two processes at once)
+#                                         (in two processes at once; S3VFS_TEST_PROCESSES says how many)
 #     bash tests/run.sh -m long           what takes minutes
 #     bash tests/run.sh tests/vfs -x      as pytest has it
 #
@@ -27,5 +27,5 @@ export S3VFS_REQUIRE_MINIO=1
 export S3VFS_TEST_ENDPOINT=http://$address
 export S3VFS_TEST_ACCESS_KEY=${S3VFS_MINIO_ACCESS_KEY:-AKIAIDIDIDIDIDIDIDID}
 export S3VFS_TEST_SECRET_KEY=${S3VFS_MINIO_SECRET_KEY:-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}
-[ "$#" -gt 0 ] || set -- -m "not long" -n "${S3VFS_TEST_PROCESSES:-0}" --dist loadgroup
+[ "$#" -gt 0 ] || set -- -m "not long" -n "${S3VFS_TEST_PROCESSES:-2}" --dist loadgroup
 "$python" -m pytest "$@"
