@@ -67,7 +67,12 @@ def run_uninterrupted(step: Callable[[], T]) -> T:
     while not outcome.ended:
         try:
             if not started:
-                _thread.start_new_thread(outcome.settle_by, (step,))
+                # Not by ``_thread``: what asks for the current thread there (logging does) leaves a
+                # dummy in ``threading.enumerate()`` for ever. A start that an interrupt cuts short may
+                # have worked or not; it is repeated, and the step is run by the first to claim it.
+                threading.Thread(
+                    target=outcome.settle_by, args=(step,), name="s3vfs-step", daemon=True
+                ).start()
                 started = True
             outcome.signal.acquire()        # interrupted or not: ``ended`` tells, not the lock
         except RuntimeError:                      # no thread can be started any more

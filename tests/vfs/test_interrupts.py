@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +18,7 @@ import apsw
 import pytest
 
 import sqlite_s3vfs.vfs
+from sqlite_s3vfs import interrupts
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.testing.faults import puts_of
 from sqlite_s3vfs.vfs.main_file import MainFile
@@ -25,6 +27,7 @@ from vfs.conftest import Connect
 from vfs.interference import BeforeCall
 
 PACKAGE = str(Path(sqlite_s3vfs.vfs.__file__).parent)
+STARTING_A_THREAD = (interrupts.__file__, threading.__file__)
 
 
 def rows(connection: apsw.Connection) -> list[object]:
@@ -80,8 +83,10 @@ def test_an_interrupt_during_a_refused_commit_leaves_nothing(
 
 
 @contextmanager
-def keyboard_interrupt_at(step: int) -> Iterator[Callable[[], bool]]:
-    """Raise KeyboardInterrupt at the line number ``step`` that this thread runs in the package.
+def keyboard_interrupt_at(
+    step: int, *, within: str | tuple[str, ...] = PACKAGE
+) -> Iterator[Callable[[], bool]]:
+    """Raise KeyboardInterrupt at the line number ``step`` that this thread runs in these files.
 
     Yields a question: has it been raised?
     """
@@ -90,7 +95,7 @@ def keyboard_interrupt_at(step: int) -> Iterator[Callable[[], bool]]:
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal raised
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(within):
             return None
         if event == "line" and not raised and next(steps) == step:
             raised = True
@@ -208,3 +213,30 @@ def test_a_rollback_of_what_is_published_takes_the_open_cursor_back(
     seen += [row[0] for row in cursor]
     assert seen == before
     assert rows(connect("db")) == rows(connection) == [f"new{v}" for v in before]
+
+
+def test_an_interrupt_while_its_thread_starts_runs_a_step_once() -> None:
+    for line in itertools.count():
+        runs: list[int] = []
+        with keyboard_interrupt_at(line, within=STARTING_A_THREAD) as raised:
+            try:
+                interrupts.run_uninterrupted(partial(runs.append, 1))
+                told = "done"
+            except KeyboardInterrupt:
+                told = "interrupted"
+        assert runs == [1] or (told == "interrupted" and not runs), f"line={line}"
+        if not raised():
+            assert told == "done"
+            assert line > 20
+            return
+
+
+def test_a_commit_leaves_no_thread_behind_that_cannot_be_joined(connect: Connect) -> None:
+    before = set(threading.enumerate())
+    connection = connect("db")
+    connection.execute("CREATE TABLE t (v); INSERT INTO t VALUES (1)")
+    connection.close()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("s3vfs-step"):
+            thread.join(60)
+        assert not isinstance(thread, threading._DummyThread)
