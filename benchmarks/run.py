@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.dataset import make_database
 from benchmarks.libraries import ANCESTOR, OURS, Library, run_worker
+from benchmarks.measuring import Specification
 from benchmarks.server import Server, fresh_bucket, server_version
 from benchmarks.summary import Sample, read_sample
-from benchmarks.worker import Specification
 
 ROWS = 20_000
 MIB = 1 << 20

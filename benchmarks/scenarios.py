@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apsw
 
 from benchmarks.dataset import Row, random_rows
-
-if TYPE_CHECKING:
-    from benchmarks.worker import Worker
+from benchmarks.measuring import Worker
 
 DATABASE = "db"
 MIDDLE_ID = 10_000
