@@ -5,20 +5,15 @@ It runs in the environment of either library: it needs ``boto3`` and ``sqlite_s3
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-import boto3
-
 import sqlite_s3vfs
 from benchmarks.operations import BY_NAME
 from benchmarks.recorder import Recorder
-
-PULSE_SECONDS = 0.5
+from benchmarks.workplace import Events, bucket_at
 
 T = TypeVar("T")
 
@@ -46,36 +41,18 @@ class Worker:
     def __init__(self, specification: Specification) -> None:
         self.spec = specification
         self.recorder = Recorder()
-        self._output_lock = threading.Lock()
-        self._doing = "preparing"
+        self.events = Events(self.recorder)
         self._vfss: list[Any] = []
-
-    def emit(self, event: str, **facts: Any) -> None:
-        with self._output_lock:
-            print(json.dumps({"event": event, **facts}), flush=True)
-
-    def pulse(self) -> None:
-        """Say what is under way, for as long as the process lives."""
-        while True:
-            time.sleep(PULSE_SECONDS)
-            self.emit("at", doing=self._doing, requests=self.recorder.count())
 
     def prepare(self, what: str) -> None:
         """From now on, requests are neither delayed nor part of a measurement."""
-        self._doing = what
+        self.events.doing = what
         self.recorder.latency = 0.0
         self.recorder.forget()
 
     def fresh_vfs(self) -> Any:
         """A new VFS with a new boto3 client: nothing cached, no connection open, all defaults."""
-        resource = boto3.session.Session().resource(
-            "s3",
-            endpoint_url=self.spec.endpoint,
-            aws_access_key_id=self.spec.access_key,
-            aws_secret_access_key=self.spec.secret_key,
-            region_name="us-east-1",
-        )
-        vfs = sqlite_s3vfs.S3VFS(bucket=resource.Bucket(self.spec.bucket))
+        vfs = sqlite_s3vfs.S3VFS(bucket=bucket_at(self.spec))
         self._vfss.append(vfs)
         return vfs
 
@@ -91,7 +68,7 @@ class Worker:
     ) -> T:
         """Run one operation with every request delayed, until nothing is under way; emit the sample."""
         self.recorder.wait_until_quiet()
-        self._doing = f"{BY_NAME[name].title} at {latency * 1000:.0f} ms"
+        self.events.doing = f"{BY_NAME[name].title} at {latency * 1000:.0f} ms"
         self.recorder.forget()
         self.recorder.latency = latency
         start = time.perf_counter()
@@ -101,7 +78,7 @@ class Worker:
         requests = self.recorder.requests()
         self.prepare("preparing")
         rows = [list(asdict(request).values()) for request in requests]
-        self.emit(
+        self.events.emit(
             "sample", operation=name, latency=latency, start=start, end=end, size=size, requests=rows
         )
         return result

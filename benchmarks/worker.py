@@ -9,33 +9,25 @@ delayed nor counted.
 from __future__ import annotations
 
 import json
-import platform
 import sys
-import threading
 from importlib.metadata import version
-
-import apsw
-import boto3
 
 import sqlite_s3vfs
 from benchmarks.measuring import Specification, Worker
 from benchmarks.scenarios import DATABASE, chunks, measure_reads, measure_transfers, measure_writes
+from benchmarks.workplace import surroundings
 
 
 def main(specification: str) -> None:
     """Measure everything, in an order in which reads meet the database as it was imported."""
     worker = Worker(Specification(**json.loads(specification)))
     worker.recorder.install()
-    worker.emit(
+    worker.events.emit(
         "hello",
         sqlite_s3vfs=getattr(sqlite_s3vfs, "__version__", None) or version("sqlite-s3vfs"),
-        file=sqlite_s3vfs.__file__,
-        apsw=apsw.apsw_version(),
-        sqlite=apsw.sqlite_lib_version(),
-        boto3=boto3.__version__,
-        python=platform.python_version(),
+        **surroundings(),
     )
-    threading.Thread(target=worker.pulse, daemon=True).start()
+    worker.events.start_pulse()
     worker.prepare("preparing the database")
     worker.fresh_vfs().deserialize_iter(DATABASE, chunks(worker.spec.database))
     measure_reads(worker)

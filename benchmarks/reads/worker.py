@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -19,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import boto3
 from botocore.config import Config
 
 import sqlite_s3vfs
 from benchmarks.memory import peak, start_peak
 from benchmarks.reads.queries import BY_NAME, Query, Sizes
 from benchmarks.recorder import Recorder
+from benchmarks.workplace import Events, bucket_at, surroundings
 
-PULSE_SECONDS = 0.5
 KEY = "{database}.sqlite"
 """The plain file of a database in the bucket; the databases themselves are named without the ending."""
 
@@ -60,30 +57,11 @@ class Worker:
         self.spec = specification
         self.sizes = Sizes(specification.users, specification.posts)
         self.recorder = Recorder()
-        self._output_lock = threading.Lock()
-        self._doing = "preparing"
-
-    def emit(self, event: str, **facts: Any) -> None:
-        with self._output_lock:
-            print(json.dumps({"event": event, **facts}), flush=True)
-
-    def pulse(self) -> None:
-        """Say what is under way, for as long as the process lives."""
-        while True:
-            time.sleep(PULSE_SECONDS)
-            self.emit("at", doing=self._doing, requests=self.recorder.count())
+        self.events = Events(self.recorder)
 
     def bucket(self) -> Any:
         """A new client with the defaults of ``sqlite_s3vfs.connect``: no connection is open."""
-        resource = boto3.session.Session().resource(
-            "s3",
-            endpoint_url=self.spec.endpoint,
-            aws_access_key_id=self.spec.access_key,
-            aws_secret_access_key=self.spec.secret_key,
-            region_name="us-east-1",
-            config=Config(max_pool_connections=32),
-        )
-        return resource.Bucket(self.spec.bucket)
+        return bucket_at(self.spec, Config(max_pool_connections=32))
 
     def prepare(self) -> None:
         """The ancestor's database can only be written by itself."""
@@ -140,7 +118,7 @@ class Worker:
         recorder.wait_until_quiet()
         recorder.forget()
         latency, bandwidth = network
-        self._doing = f"{query.title}, {state}, {latency * 1000:.0f} ms"
+        self.events.doing = f"{query.title}, {state}, {latency * 1000:.0f} ms"
         recorder.latency, recorder.bandwidth = latency, bandwidth
         start = time.perf_counter()
         rows = opened().execute(query.sql, parameters).fetchall()
@@ -148,7 +126,7 @@ class Worker:
         recorder.wait_until_quiet()
         recorder.latency, recorder.bandwidth = 0.0, 0.0
         requests = recorder.requests()
-        self.emit(
+        self.events.emit(
             "sample",
             query=query.name,
             state=state,
@@ -243,16 +221,12 @@ def main(specification: str) -> None:
 
         worker.recorder.observe_obstore(obstore)
         versions["obstore"] = obstore.__version__
-    worker.emit(
+    worker.events.emit(
         "hello",
-        file=sqlite_s3vfs.__file__,
-        apsw=apsw.apsw_version(),
-        sqlite=apsw.sqlite_lib_version(),
-        boto3=boto3.__version__,
-        python=platform.python_version(),
+        **surroundings(),
         **versions,
     )
-    threading.Thread(target=worker.pulse, daemon=True).start()
+    worker.events.start_pulse()
     worker.prepare()
     worker.run()
     sys.stdout.flush()

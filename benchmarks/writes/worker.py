@@ -8,19 +8,14 @@ are counted by the recorder of the comparison; what a case prepares is not count
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
-import apsw
-import boto3
-
-import sqlite_s3vfs
 from benchmarks.memory import peak, start_peak
 from benchmarks.recorder import Recorder
 from benchmarks.trace import kinds, longest_chain
+from benchmarks.workplace import Events, bucket_at, surroundings
 from benchmarks.writes.cases import CASES, Bench
 
 
@@ -78,37 +73,19 @@ class Measurement:
         )
 
 
-def bucket_of(specification: Specification) -> Any:
-    """The bucket, by a client with boto3's defaults."""
-    resource = boto3.session.Session().resource(
-        "s3",
-        endpoint_url=specification.endpoint,
-        aws_access_key_id=specification.access_key,
-        aws_secret_access_key=specification.secret_key,
-        region_name="us-east-1",
-    )
-    return resource.Bucket(specification.bucket)
-
-
 def main(text: str) -> None:
     """Run the case of the JSON specification; print what came out."""
     specification = Specification(**json.loads(text))
-    hello = {
-        "file": sqlite_s3vfs.__file__,
-        "apsw": apsw.apsw_version(),
-        "sqlite": apsw.sqlite_lib_version(),
-        "boto3": boto3.__version__,
-        "python": platform.python_version(),
-    }
-    print(json.dumps({"event": "hello", **hello}), flush=True)
     measurement = Measurement()
     measurement.recorder.install()
+    events = Events(measurement.recorder)
+    events.emit("hello", **surroundings())
     bench = Bench(
-        bucket=bucket_of(specification),
+        bucket=bucket_at(specification),
         size=specification.size,
         folder=specification.folder,
         measured=measurement.measured,
     )
     CASES[specification.case](bench)
     assert measurement.result is not None, "each case measures something"
-    print(json.dumps({"event": "result", **asdict(measurement.result)}), flush=True)
+    events.emit("result", **asdict(measurement.result))
