@@ -3,7 +3,8 @@
 They are 0.3 % of a database; with them at hand a cold lookup costs one block instead of one for each
 level of the tree. A copy is the page as the *blocks* of the same version hold it. There are two places:
 
-* **the manifest**, within a small budget: page 1 first, then what no piece has;
+* **the manifest**, within a small budget: page 1 first, then what no piece has. A database of a single
+  block has its other pages there too, as far as they fit: to open and read it is no request more;
 * **the map pieces**: copies of pages whose blocks the piece maps. Such a copy is valid for every version
   that refers to the piece and has none of the page's blocks in ``recent`` or beyond the limit: the
   locators of the piece say where the copied bytes lie, so whatever changes the one changes the other.
@@ -33,6 +34,8 @@ from sqlite_s3vfs.format.sqlite_header import (
 
 INTERIOR_MAX = 32 << 10
 """Bytes of compressed copies in one manifest."""
+OTHERS_MAX = 16 << 10
+"""Of these, bytes of copies of other pages."""
 PIECE_INTERIOR_MAX = 512 << 10
 """Bytes of compressed copies in one map piece, which maps 256 MiB in blocks of 64 KiB."""
 
@@ -42,30 +45,32 @@ _INTERIOR_TYPES = (TABLE_INTERIOR, INDEX_INTERIOR)
 
 def gather_interior(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
     """The interior pages (and page 1) among ``pages``, compressed."""
-    return tuple(
-        InteriorPage(
-            page,
-            page_type(content, page),
-            zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content),
-        )
-        for page, content in sorted(pages.items())
-        if page == 1 or is_interior_page(content, page)
+    return _compressed(
+        {
+            page: content
+            for page, content in pages.items()
+            if page == 1 or is_interior_page(content, page)
+        }
     )
 
 
 def interior_of_blocks(
-    contents: Mapping[int, bytes | memoryview], block_size: int, page_size: int
+    contents: Mapping[int, bytes | memoryview], block_size: int, page_size: int, *, size: int = 0
 ) -> tuple[InteriorPage, ...]:
-    """The interior pages (and page 1) that lie in one of these blocks altogether, compressed."""
+    """The interior pages (and page 1) that lie in one of these blocks altogether, compressed.
+
+    ``size`` is that of the file, if it is known: where it is one block, every page of it.
+    """
     pages = {}
+    every = 0 < size <= block_size
     for block, content in contents.items() if page_size else ():
         offset = block * block_size
         start = -offset % page_size
         for position in range(start, len(content) - page_size + 1, page_size):
             number = (offset + position) // page_size + 1
-            if number == 1 or content[position] in _INTERIOR_TYPES:
+            if every or number == 1 or content[position] in _INTERIOR_TYPES:
                 pages[number] = bytes(content[position : position + page_size])
-    return gather_interior(pages)
+    return _compressed(pages)
 
 
 def valid_copies(
@@ -93,11 +98,13 @@ def manifest_copies(
 ) -> tuple[InteriorPage, ...]:
     """The copies for the manifest itself, within its budget; ``recent`` are blocks in no piece."""
     chosen = []
-    room = INTERIOR_MAX
+    room, room_for_others = INTERIOR_MAX, OTHERS_MAX
     for copy in sorted(copies, key=lambda copy: (*_worth(copy, recent, geometry), copy.page)):
-        if len(copy.content) <= room:
+        size = len(copy.content)
+        if size <= room and (is_upper(copy) or size <= room_for_others):
             chosen.append(copy)
-            room -= len(copy.content)
+            room -= size
+            room_for_others -= 0 if is_upper(copy) else size
     return tuple(chosen)
 
 
@@ -108,7 +115,8 @@ def outgrows_manifest(
     only_here = (
         len(copy.content)
         for copy in copies
-        if any(block in recent for block in geometry.blocks_of(copy.page))
+        if is_upper(copy)
+        and any(block in recent for block in geometry.blocks_of(copy.page))
         and geometry.is_of_one_piece(copy.page)
     )
     return sum(only_here) > INTERIOR_MAX
@@ -135,7 +143,7 @@ def piece_copies(
     )
     chosen: dict[int, InteriorPage] = {}
     room = PIECE_INTERIOR_MAX
-    for copy in sorted(chain(copies, unchanged), key=_kind):
+    for copy in sorted(filter(is_upper, chain(copies, unchanged)), key=_kind):
         fits = geometry.is_of_one_piece(copy.page, index) and len(copy.content) <= room
         if fits and copy.page not in chosen:
             chosen[copy.page] = copy
@@ -164,12 +172,28 @@ class Geometry:
         return own == blocks[-1] // PIECE_SPAN and piece in (None, own)
 
 
+def is_upper(copy: InteriorPage) -> bool:
+    """Whether it is page 1 or an interior page, not another one of a small database."""
+    return copy.page == 1 or copy.page_type in _INTERIOR_TYPES
+
+
+def _compressed(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
+    return tuple(
+        InteriorPage(
+            page,
+            page_type(content, page),
+            zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content),
+        )
+        for page, content in sorted(pages.items())
+    )
+
+
 def _worth(
     copy: InteriorPage, recent: Container[int], geometry: Geometry
-) -> tuple[bool, bool, bool]:
-    """Page 1 first, then what no piece has, then as ``_kind``."""
+) -> tuple[bool, bool, bool, bool]:
+    """Page 1 first, then upper pages, of these what no piece has first, then as ``_kind``."""
     in_piece = not any(block in recent for block in geometry.blocks_of(copy.page))
-    return (copy.page != 1, in_piece, _kind(copy)[0])
+    return (copy.page != 1, not is_upper(copy), in_piece, _kind(copy)[0])
 
 
 def _kind(copy: InteriorPage) -> tuple[bool, int]:

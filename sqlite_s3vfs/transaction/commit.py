@@ -271,7 +271,9 @@ class Committer:
             locators = locators_of([segment], version)
             work.snapshot.keep(locators, contents)
             found.update(locators)
-            copies += interior_of_blocks(contents, base.block_size, work.changes.page_size)
+            copies += interior_of_blocks(
+                contents, base.block_size, work.changes.page_size, size=work.changes.size
+            )
             contents.clear()
         return found
 

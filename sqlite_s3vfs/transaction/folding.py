@@ -193,7 +193,7 @@ def prepare_fold(
     for segment in build_segments(builder, noted(found, contents)):
         uploads.put(keys.segment(segment.name), segment.data)
         snapshot.keep(locators_of([segment], base.version + 1), contents)
-        copies += interior_of_blocks(contents, base.block_size, base.page_size)
+        copies += interior_of_blocks(contents, base.block_size, base.page_size, size=base.size)
         contents.clear()
         counts[segment.name] = len(segment.placed)
         for placed in segment.placed:

@@ -174,7 +174,9 @@ class _Import:
             segment = encode_blocks(base.database_id, name, {0: first})
             uploads.put(self._database.keys.segment(name), segment.data)
             written.update(locators_of([segment], version))
-            interior += interior_of_blocks({0: first}, base.block_size, self.page_size)
+            interior += interior_of_blocks(
+                {0: first}, base.block_size, self.page_size, size=self.size
+            )
         return replace(
             skeleton,
             page_size=self.page_size,

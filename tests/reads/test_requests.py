@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +66,24 @@ def test_opening_a_small_database_is_one_request(make_vfs: MakeVFS, connect: Con
 
     assert kinds(records).count("manifest") <= 2
     assert set(kinds(records)) == {"manifest"}
+
+
+def test_reading_an_imported_database_of_three_pages_asks_for_manifests_only(
+    make_vfs: MakeVFS, connect: Connect, tmp_path: Path
+):
+    plain = sqlite3.connect(tmp_path / "plain.db")
+    plain.executescript("CREATE TABLE a (b); CREATE TABLE c (d); INSERT INTO a VALUES ('small')")
+    plain.close()
+    store = MemoryObjectStore()
+    make_vfs(store).deserialize_iter("db", [(tmp_path / "plain.db").read_bytes()])
+    vfs = make_vfs(store)
+    records = watch(vfs)
+
+    assert connect(vfs).execute("SELECT b FROM a, (SELECT count(*) FROM c)").get == "small"
+
+    assert kinds(records) == ["manifest", "manifest"]
+    connect(vfs).execute("INSERT INTO a VALUES ('more')")
+    assert connect(make_vfs(store)).execute("SELECT count(*) FROM a").get == 2
 
 
 def test_a_scan_asks_for_many_blocks_at_once_and_for_each_once(

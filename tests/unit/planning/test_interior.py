@@ -14,6 +14,7 @@ from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.planning.interior import (
     INTERIOR_MAX,
+    OTHERS_MAX,
     PIECE_INTERIOR_MAX,
     Geometry,
     gather_interior,
@@ -157,3 +158,30 @@ def test_interior_pages_are_found_in_whole_blocks():
 
     assert [(one.page, one.page_type) for one in found] == [(14, TABLE), (15, INDEX)]
     assert interior_content(found[0], PAGE_SIZE) == page(TABLE, 1)
+
+
+def test_of_a_file_of_one_block_every_page_is_copied():
+    content = page(TABLE) + page(LEAF, 1) + page(LEAF, 2)
+    block_size = 16 * PAGE_SIZE
+
+    small = interior_of_blocks({0: content}, block_size, PAGE_SIZE, size=len(content))
+
+    assert numbers(small) == [1, 2, 3]
+    assert interior_content(small[2], PAGE_SIZE) == page(LEAF, 2)
+    for size in (0, block_size + 1):
+        assert numbers(interior_of_blocks({0: content}, block_size, PAGE_SIZE, size=size)) == [1]
+
+
+def test_other_pages_have_a_small_budget_and_take_the_place_of_no_interior_page():
+    others = [copy(number, LEAF, OTHERS_MAX // 4) for number in range(2, 10)]
+    upper = [copy(number, TABLE, 1 << 10) for number in range(10, 10 + (INTERIOR_MAX >> 10))]
+
+    assert numbers(carried((), others)) == [2, 3, 4, 5]
+    assert numbers(carried((), (*others, *upper))) == numbers(upper)
+
+
+def test_other_pages_are_of_no_weight_for_the_map():
+    others = [copy(number, LEAF, INTERIOR_MAX) for number in range(2, 10)]
+
+    assert not outgrows_manifest(others, ALL_RECENT, GEOMETRY)
+    assert piece_copies(0, piece(0), others, (), GEOMETRY) == ()

@@ -202,7 +202,7 @@ SCENARIOS = {
     ),
     "an interior copy stays though its page was written": Scenario(
         {"valid_copies": no_page_touched},
-        [Commit((Write((2,), interior=True), Write((3, 4), noise=True))), large(2, 3, 4)],
+        [Commit((Write((2,), interior=True), Write((3, 4, 20), noise=True))), large(2, 3, 4)],
         "is stale",
     ),
     "an interior copy stays in its piece though its page was written": Scenario(
