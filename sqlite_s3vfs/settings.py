@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlite_s3vfs.errors import InvalidArgumentError
@@ -72,6 +72,28 @@ class Settings:
             raise InvalidArgumentError(
                 f"unknown transport; use 'boto3' or 'obstore'. transport={self.transport!r}"
             )
+
+
+def chosen_settings(
+    settings: Settings | None,
+    *,
+    block_size: int | None = None,
+    locking: Locking | None = None,
+    max_age: float | None = None,
+) -> Settings:
+    """``settings``, or the defaults, with what is given beside them.
+
+    Raises:
+        InvalidArgumentError: one of these cannot be right.
+    """
+    chosen = settings or Settings()
+    if block_size is not None:
+        chosen = replace(chosen, block_size=block_size)
+    if locking is not None:
+        chosen = replace(chosen, locking=locking)
+    if max_age is not None:
+        chosen = replace(chosen, max_age_seconds=max_age)
+    return chosen
 
 
 def check_max_age(seconds: float) -> None:

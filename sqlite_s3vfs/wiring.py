@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from sqlite_s3vfs.store.s3 import S3ObjectStore
 
-__all__ = ["Database", "Engine", "folder_from_url", "open_database", "store_for", "store_from_url"]
+__all__ = [
+    "Database",
+    "Engine",
+    "folder_from_url",
+    "open_database",
+    "place_from_url",
+    "store_for",
+    "store_from_url",
+]
 
 _memory = MemoryObjectStore()
 """Where ``memory:`` URLs lead."""
@@ -90,6 +98,14 @@ def store_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[ObjectS
     Raises:
         InvalidArgumentError: another kind of URL, or a part of it is missing.
     """
+    place, prefix = place_from_url(url, access)
+    return store_for(place), prefix
+
+
+def place_from_url(
+    url: str, access: Access = FROM_ENVIRONMENT
+) -> tuple[Bucket | ObjectStore, str]:
+    """The same, with the boto3 bucket itself where it is one."""
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.scheme == "s3" and parts.netloc and path.strip("/"):
@@ -116,7 +132,7 @@ def folder_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[Object
     path = unquote(parts.path)
     if parts.scheme == "s3" and parts.netloc:
         prefix = path.strip("/")
-        return _bucket(parts.netloc, access), f"{prefix}/" if prefix else ""
+        return store_for(_bucket(parts.netloc, access)), f"{prefix}/" if prefix else ""
     if parts.scheme == "file" and not parts.netloc and path.strip("/"):
         return DirectoryObjectStore(path), ""
     if parts.scheme == "memory" and not parts.netloc:
@@ -127,8 +143,7 @@ def folder_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[Object
     )
 
 
-def _bucket(name: str, access: Access) -> ObjectStore:
-    from sqlite_s3vfs.store.s3 import S3ObjectStore  # boto3 is slow to import
-    from sqlite_s3vfs.store.s3bucket import bucket_from_environment
+def _bucket(name: str, access: Access) -> Bucket:
+    from sqlite_s3vfs.store.s3bucket import bucket_from_environment  # boto3 is slow to import
 
-    return S3ObjectStore(bucket_from_environment(name, access))
+    return bucket_from_environment(name, access)

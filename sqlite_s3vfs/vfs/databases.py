@@ -12,10 +12,9 @@ from collections import Counter, OrderedDict
 from weakref import WeakSet
 
 from sqlite_s3vfs.database import Database
-from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.errors import InvalidArgumentError
 from sqlite_s3vfs.past import Moment, open_at
-from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.vfs.session import Session
+from sqlite_s3vfs.vfs.session import Session, existing
 from sqlite_s3vfs.wiring import Engine, open_database
 
 IDLE_MAX = 32
@@ -36,10 +35,10 @@ class OpenDatabases:
         self._forget()
 
     def open(self, prefix: str, *, create: bool, read_only: bool, immutable: bool,
-             moment: Moment | None = None) -> Session:
+             lazy: bool = False, moment: Moment | None = None) -> Session:
         """A handle of the database under ``prefix``. 0 requests; without ``create`` 1, unless another
         handle has it open; with ``immutable`` 1; 2 where nothing is known of it yet. Of a ``moment`` of
-        the past: as ``open_at``.
+        the past: as ``open_at``. A ``lazy`` handle is told that there is no database at its first lock.
 
         Raises:
             NotFoundError: it does not exist, and ``create`` was not given; or no such version.
@@ -49,9 +48,12 @@ class OpenDatabases:
         try:
             pinned = database.snapshot() if immutable and moment is None else None
             pinned = open_at(database, moment) if moment else pinned
-            if not create and self._handles[prefix] == 1:
-                _check_exists(database, pinned)     # a file exists as soon as a handle made it
+            required = not create and self._handles[prefix] == 1    # a file exists once it is opened
+            lazy = lazy and pinned is None
+            if required and not lazy:
+                existing(database, pinned or database.newest(), final=pinned is not None)
             session = Session(prefix, database, read_only=read_only, pinned=pinned)
+            session.must_exist = required and lazy
         except BaseException:
             self._give_back(database)
             raise
@@ -140,14 +142,3 @@ class OpenDatabases:
         self._entries_lock = threading.RLock()
         self._databases: OrderedDict[str, Database] = OrderedDict()
         self._handles: Counter[str] = Counter()
-
-
-def _check_exists(database: Database, pinned: Snapshot | None) -> None:
-    snapshot = pinned or database.newest()
-    if not snapshot.manifest.commits and pinned is None:
-        snapshot = database.snapshot()      # what was seen last may be old
-    if not snapshot.manifest.commits:
-        raise NotFoundError(
-            "the database does not exist: open it with the CREATE flag (mode=rwc) to make it. "
-            f"name={database.prefix!r}"
-        )

@@ -58,7 +58,8 @@ class MainFile:
             return self._session.state.size
 
     def xLock(self, level: int) -> None:
-        with sqlite_errors(Place.LOCK):
+        # Of a lazy handle the first lock is what opening is for others, with the same errors.
+        with sqlite_errors(Place.OPEN if self._session.must_exist else Place.LOCK):
             if level == apsw.SQLITE_LOCK_SHARED:
                 self._session.begin_reading()
             elif level == apsw.SQLITE_LOCK_RESERVED:

@@ -8,7 +8,6 @@ system, and write-ahead logs do not exist. No question about a file's existence 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import apsw
@@ -20,7 +19,7 @@ from sqlite_s3vfs.format.keys import KEY_SIZE_MAX, check_prefix
 from sqlite_s3vfs.ids import RandomIds
 from sqlite_s3vfs.metrics import MetricsSnapshot
 from sqlite_s3vfs.progress import OnProgress, no_progress
-from sqlite_s3vfs.settings import Locking, Settings
+from sqlite_s3vfs.settings import Locking, Settings, chosen_settings
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.vfs.busy import busy_thread
 from sqlite_s3vfs.vfs.databases import OpenDatabases
@@ -67,13 +66,9 @@ class S3VFS(apsw.VFS):
         locking: Locking | None = None,
         max_age: float | None = None,
     ) -> None:
-        chosen = settings or Settings()
-        if block_size is not None:
-            chosen = replace(chosen, block_size=block_size)
-        if locking is not None:
-            chosen = replace(chosen, locking=locking)
-        if max_age is not None:
-            chosen = replace(chosen, max_age_seconds=max_age)
+        chosen = chosen_settings(
+            settings, block_size=block_size, locking=locking, max_age=max_age
+        )
         if name in apsw.vfs_names():
             raise InvalidArgumentError(
                 f"the name is taken: close the other VFS or choose another name. name={name!r}"
@@ -143,7 +138,8 @@ class S3VFS(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
         """Open a database, or a file that SQLite wants beside one.
 
-        0 requests; for a database without the CREATE flag, or with ``immutable=1``, 1 or 2.
+        0 requests; for a database without the CREATE flag (but with ``lazy=1``), or with
+        ``immutable=1``, 1 or 2.
         """
         if name is None:
             return super().xOpen(None, flags)
@@ -195,6 +191,7 @@ class S3VFS(apsw.VFS):
             create=bool(flags[0] & apsw.SQLITE_OPEN_CREATE),
             read_only=moment is not None or bool(flags[0] & apsw.SQLITE_OPEN_READONLY),
             immutable=name.uri_boolean("immutable", False),
+            lazy=name.uri_boolean("lazy", False),
             moment=moment,
         )
         session.max_age = max_age

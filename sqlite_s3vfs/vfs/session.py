@@ -67,6 +67,7 @@ class Session:
         self.cached: bytes | None = None
         self.interrupt: BaseException | None = None
         self.read_only = read_only
+        self.must_exist = False
         self.max_age = database.engine.settings.max_age_seconds
         self._ahead = ReadAhead(database.engine.advance_bytes_max)
         self._misread: Snapshot | None = None
@@ -111,7 +112,8 @@ class Session:
 
         Raises:
             WriteLockHeldError: SQLite's busy handler waits for the write lock, and in vain so far.
-            NotFoundError: the database was removed, and another one made in its place.
+            NotFoundError: the database was removed, and another one made in its place; or it has to
+                exist, and does not.
         """
         misread, self._misread = self._misread, None    # first: whatever is raised, it is outdated
         self._check_alive()
@@ -121,6 +123,9 @@ class Session:
             self.end(to_reading=False)      # an interrupt kept SQLite's unlock from getting here
         busy_thread.check_retry(self, self.database)
         snapshot = misread or self.database.snapshot(self.max_age)
+        if self.must_exist:
+            snapshot = existing(self.database, snapshot, final=not self.max_age)
+            self.must_exist = False
         self._database_id = same_database(self.name, self._database_id, snapshot)
         self.state = Reading(snapshot)
 
@@ -228,6 +233,22 @@ class Session:
     def _check_alive(self) -> None:
         if isinstance(self.state, Dead):
             raise self.state.error()
+
+
+def existing(database: Database, snapshot: Snapshot, *, final: bool) -> Snapshot:
+    """``snapshot``, or a newer one where it is of no database and may be old (not ``final``).
+
+    Raises:
+        NotFoundError: it does not exist.
+    """
+    if not snapshot.manifest.commits and not final:
+        snapshot = database.snapshot()
+    if not snapshot.manifest.commits:
+        raise NotFoundError(
+            "the database does not exist: open it with the CREATE flag (mode=rwc) to make it. "
+            f"name={database.prefix!r}"
+        )
+    return snapshot
 
 
 def same_database(name: str, before: bytes, snapshot: Snapshot) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,10 @@ import apsw
 import pytest
 
 from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.settings import Settings
+from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.vfs.connect import connect
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from tests.conftest import ACCESS_KEY, ENDPOINT, SECRET_KEY
 
 if TYPE_CHECKING:
@@ -117,3 +121,67 @@ def test_a_bad_name_in_a_url_is_refused() -> None:
         connect("memory:a/../b")
 
     assert isinstance(caught.value.__cause__, InvalidArgumentError)
+
+
+def test_what_a_vfs_takes_connect_takes(url: str) -> None:
+    settings = Settings(writer="connect", pool_size=3)
+    connection = connect(url, settings=settings, block_size=4096, max_age=7, locking="none")
+    connection.execute("CREATE TABLE t (v)")
+
+    same = connect(url, settings=settings, block_size=4096, max_age=7, locking="none")
+    other = connect(url, settings=settings, block_size=4096, max_age=8, locking="none")
+
+    assert connection.pragma("s3vfs_block_size") == "4096"
+    assert same.open_vfs == connection.open_vfs != other.open_vfs
+
+
+def test_extra_arguments_and_a_transport_are_for_buckets(url: str) -> None:
+    if not url.startswith("s3:"):
+        with pytest.raises(InvalidArgumentError, match="S3 buckets only"):
+            connect(url, extra_args={"StorageClass": "STANDARD"})
+        with pytest.raises(InvalidArgumentError, match="boto3 Bucket only"):
+            connect(url, settings=Settings(transport="obstore"))
+        return
+    connection = connect(
+        url, extra_args={"StorageClass": "STANDARD"}, settings=Settings(transport="obstore")
+    )
+    assert connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    assert connection.open_vfs != connect(url).open_vfs
+
+
+@pytest.mark.parametrize("mode", ["", "?mode=ro", "?mode=rw", "?mode=ro&lazy=1"])
+def test_opening_and_one_question_are_two_requests(url: str, mode: str) -> None:
+    connect(url).execute("CREATE TABLE t (v); INSERT INTO t VALUES (1)")
+    connection = connect(f"{url}{mode}", settings=Settings(writer=f"{url[-60:]}{mode}"))
+
+    assert connection.execute("SELECT v FROM t").get == 1
+
+    assert json.loads(connection.pragma("s3vfs_stats"))["get"]["requests"] == 2
+
+
+@pytest.mark.parametrize("parameters", ["mode=ro&lazy=1", "mode=rw&lazy=1"])
+def test_a_lazy_connection_is_told_by_its_first_statement(parameters: str) -> None:
+    vfs = S3VFS(MemoryObjectStore())
+    uri = f"file:db?vfs={vfs.name}&{parameters}"
+    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI)
+    assert vfs.metrics().total.requests == 0
+
+    for _ in range(2):
+        with pytest.raises(apsw.CantOpenError, match="does not exist") as caught:
+            connection.execute("SELECT * FROM t")
+        assert isinstance(caught.value.__cause__, NotFoundError)
+
+    apsw.Connection("db", vfs=vfs.name).execute("CREATE TABLE t (v); INSERT INTO t VALUES (1)")
+    assert connection.execute("SELECT v FROM t").get == 1
+
+
+def test_a_lazy_connection_that_may_see_old_versions_looks_again() -> None:
+    store = MemoryObjectStore()
+    vfs, other = S3VFS(store, max_age=1000), S3VFS(store)
+    assert apsw.Connection("db", vfs=vfs.name).execute("SELECT count(*) FROM sqlite_schema").get == 0
+    apsw.Connection("db", vfs=other.name).execute("CREATE TABLE t (v)")
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+
+    lazy = apsw.Connection(f"file:db?vfs={vfs.name}&lazy=1", flags=flags)
+
+    assert lazy.execute("SELECT count(*) FROM t").get == 0
