@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -189,3 +192,53 @@ def test_names_of_drafts_are_taken_from_the_ids(tmp_path: Path):
         one.put("key", b"x")
 
     assert len(files(tmp_path)) == 1
+
+
+def test_what_was_damaged_is_written_anew(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect, tmp_path: Path
+):
+    store = imported(block_size=4096)
+    vfs = make_vfs(store, cache_dir=str(tmp_path))
+    expected = connect(vfs).execute(QUERIES[0]).fetchall()
+    damage_every_file(tmp_path)
+    connect(make_vfs(store, cache_dir=str(tmp_path))).execute(QUERIES[0]).fetchall()
+    last = make_vfs(store, cache_dir=str(tmp_path))
+    keys: list[str] = []
+    last._engine.store.on_request = lambda record: keys.append(record.key)
+
+    assert connect(last).execute(QUERIES[0]).fetchall() == expected
+    assert set(keys) == {"db/manifest"}
+
+
+def use_together(directory: str, seed: int) -> tuple[int, list[str]]:
+    """What one of several processes finds: how much, and what it should not have found."""
+    rnd, found, wrong = random.Random(seed), 0, []
+    kept = cache(Path(directory), MIB)
+    for _ in range(400):
+        number = rnd.randrange(40)
+        expected = bytes([number]) * (20_000 + number)
+        match rnd.randrange(8):
+            case 0:
+                for path in files(Path(directory))[:3]:     # as a crash or a full disk leaves it
+                    with suppress(OSError):
+                        os.truncate(path, rnd.randrange(20_000))
+            case 1 | 2 | 3:
+                kept.put(f"key {number}", expected)
+            case _:
+                body = kept.get(f"key {number}")
+                found += body is not None
+                if body not in (None, expected):
+                    wrong.append(f"key {number}")
+    return found, wrong
+
+
+def test_processes_that_write_damage_and_evict_at_once_never_find_wrong_bytes(tmp_path: Path):
+    with multiprocessing.get_context("spawn").Pool(3) as processes:
+        outcomes = processes.starmap(use_together, [(str(tmp_path), seed) for seed in range(3)])
+
+    assert all(found > 20 for found, _ in outcomes)
+    assert [wrong for _, wrong in outcomes] == [[], [], []]
+    kept = cache(tmp_path, MIB)
+    kept.put("key", b"x")
+    assert kept.get("key") == b"x"
+    assert sum(path.stat().st_size for path in files(tmp_path)) <= MIB * (1 + 3 / 16)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from reads.conftest import Connect
@@ -18,6 +19,7 @@ from sqlite_s3vfs.vfs.s3vfs import S3VFS
 
 Imported = Callable[..., MemoryObjectStore]
 MakeVFS = Callable[..., S3VFS]
+FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 
 
 def watch(vfs: S3VFS) -> list[RequestRecord]:
@@ -200,3 +202,70 @@ def test_what_waits_in_the_queue_is_dropped_with_its_transaction(
     cursor.close()
 
     assert not vfs._engine.advance._queue
+
+
+@pytest.fixture
+def warm(imported: Imported, make_vfs: MakeVFS, connect: Connect) -> S3VFS:
+    """A VFS that has every block of the database in memory."""
+    vfs = make_vfs(imported(block_size=4096))
+    connect(vfs).execute("PRAGMA integrity_check").fetchall()
+    return vfs
+
+
+def everything(connection: apsw.Connection) -> None:
+    """Read every page, whatever SQLite has of them."""
+    connection.execute("PRAGMA shrink_memory; PRAGMA integrity_check").fetchall()
+
+
+def test_of_a_small_foreign_commit_a_reader_asks_for_the_manifest_only(
+    warm: S3VFS, store: MemoryObjectStore, make_vfs: MakeVFS, connect: Connect
+):
+    connection = connect(warm)
+    everything(connection)
+    connect(make_vfs(store)).execute("UPDATE post SET user = 61 WHERE id = 700")
+    records = watch(warm)
+
+    everything(connection)
+
+    assert connection.execute("SELECT user FROM post WHERE id = 700").get == 61
+    assert set(kinds(records)) == {"manifest"}
+
+
+def test_of_a_large_foreign_commit_a_reader_asks_for_what_it_changed(
+    warm: S3VFS, store: MemoryObjectStore, make_vfs: MakeVFS, connect: Connect
+):
+    connection = connect(warm)
+    everything(connection)
+    before = {row.key for row in store.list("db/segments/")}
+    sql = "UPDATE post SET body = hex(randomblob(length(body) / 2)) WHERE id BETWEEN 400 AND 1100"
+    connect(make_vfs(store)).execute(sql)
+    records = watch(warm)
+
+    everything(connection)
+
+    asked = {record.key for record in records if "/segments/" in record.key}
+    assert asked, "more than a manifest holds"
+    assert asked <= {row.key for row in store.list("db/segments/")} - before
+    records.clear()
+    everything(connection)
+    assert kinds(records) == ["manifest"] * len(records), "and for that once"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"), [("", 2), ("max_age=5", 1), ("immutable=1", 1), ("version=1", 2)]
+)
+def test_opening_and_one_question_to_a_small_database(
+    make_vfs: MakeVFS, parameters: str, expected: int
+):
+    """As the document on reading says."""
+    store = MemoryObjectStore()
+    apsw.Connection("db", vfs=make_vfs(store).name).execute("CREATE TABLE a AS SELECT 1 AS b")
+    vfs = make_vfs(store)
+
+    connection = apsw.Connection(f"file:db?{parameters}", flags=FLAGS, vfs=vfs.name)
+
+    assert connection.execute("SELECT b FROM a").get == 1
+    assert vfs.metrics().total.requests == expected
+    connection.execute("SELECT count(*) FROM a").fetchall()
+    assert vfs.metrics().total.requests == expected + (not parameters)
+    connection.close()
