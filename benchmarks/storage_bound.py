@@ -190,15 +190,16 @@ def main() -> None:
         update()
         time.sleep(0.02)
     writer.close()
-    used, total = writer.used, options.updates + 20
+    total, used = options.updates + 20, writer.used
+    put, get = used["put"], used["get"]
     print(
-        f"a commit: {used['put'].requests / total:.3f} PUTs, {used['put'].bytes_up / total / 1024:.0f} KiB up, "
-        f"{used['get'].requests / total:.3f} GETs, {1000 * seconds / options.updates:.2f} ms; "
+        f"a commit: {put.requests / total:.3f} PUTs, {put.bytes_up / total / 1024:.0f} KiB up, "
+        f"{get.requests / total:.3f} GETs, {1000 * seconds / options.updates:.2f} ms; "
         f"in all {used['list'].requests} LISTs, {used['delete'].requests} DELETE requests"
     )
     for folder in ("segments", "maps", "history"):
-        size = sum(row.size for row in store.list(f"db/{folder}/"))
-        print(f"{folder}: {size / fresh:.2f} times fresh, {sum(1 for _ in store.list(f'db/{folder}/'))} objects")
+        sizes = [row.size for row in store.list(f"db/{folder}/")]
+        print(f"{folder}: {sum(sizes) / fresh:.2f} times fresh, {len(sizes)} objects")
     print(f"after the retention: {stored_bytes(store) / fresh:.2f} times fresh")
     compare_scans(fresh_store, store, options.delay, options.megabytes)
 
