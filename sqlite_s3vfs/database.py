@@ -16,7 +16,7 @@ from sqlite_s3vfs.format.keys import DatabaseKeys, check_prefix
 from sqlite_s3vfs.interrupts import run_uninterrupted
 from sqlite_s3vfs.manifests import Head, ManifestStore, check_replaceable
 from sqlite_s3vfs.newest import NewestVersion, Version
-from sqlite_s3vfs.planning.commit import Changes
+from sqlite_s3vfs.planning.commit import Changes, must_clean
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes
 from sqlite_s3vfs.transaction import Transaction
@@ -121,9 +121,12 @@ class Database:
             snapshot.pages.remember(changes.pages)
             on_published(snapshot)
 
+        cleans = self._folding.is_left_to_commits and must_clean(origin.manifest)
+        if cleans and origin.head:
+            self._condemning.catch_up(origin.head)
         with self._folding.lend(origin.manifest) as fold:
             offer = self._condemning.offer(origin.manifest)
-            work = Work(origin, base, changes, read, fold, offer, early)
+            work = Work(origin, base, changes, read, fold, offer, early, cleans=cleans)
             ready = self.committer.prepare(work)
             run_uninterrupted(partial(self._publish, ready, accepted))
 
@@ -169,15 +172,16 @@ class Database:
             raise
         snapshot = self._newest.accept(published)
         on_published(snapshot)
-        self._after_publish(snapshot, published.head)
+        written = 0 if ready.prepared.anew else len(ready.prepared.written)
+        self._after_publish(snapshot, published.head, written)
 
-    def _after_publish(self, snapshot: Snapshot, head: Head) -> None:
+    def _after_publish(self, snapshot: Snapshot, head: Head, blocks_written: int) -> None:
         """Start what a commit leaves for the background: a fold, deleting and condemning (I5).
 
         The commit has happened, so nothing that fails here may look like its failure (I11).
         """
         try:
-            self._folding.after_commit(snapshot)
+            self._folding.after_commit(snapshot, blocks_written)
         except S3VFSError:
             _log.warning("no fold could be started; a later commit tries again", exc_info=True)
         self._condemning.after_commit(head)

@@ -8,8 +8,11 @@ Two things make storage and scans worse with every update, and the same rewritin
   window of ``WINDOW`` blocks has more than ``SCATTERED_MAX`` short runs, the blocks of these runs are
   written anew, side by side; long runs stay where they are.
 
-Blocks are taken in the order of the file, up to ``room``, from the window where the last fold stopped.
-Each window is one step of work for the whole file in turn, so that nothing is left out for ever.
+Blocks are taken in the order of the file, up to ``room``, from a window on that the version tells: any
+number of processes, however far apart their folds are, get round the whole file (``first_to_look_at``).
+
+Mostly a fold in the background does this. Where no process lives long enough to make one, some of the
+commits that write blocks anyway do it themselves (``has_turn``).
 """
 
 from __future__ import annotations
@@ -29,6 +32,21 @@ SHORT_RUN = 8
 """A run of fewer blocks of one window in one segment is short."""
 SCATTERED_MAX = 6
 """Short runs that one window may have."""
+TURNS = 8
+"""One of so many commits cleans where no fold does."""
+_GOLDEN, _RANGE = 0x9E3779B97F4A7C15, 1 << 64
+"""Multiples of the golden ratio spread evenly, whatever the stride:
+https://en.wikipedia.org/wiki/Hash_function#Fibonacci_hashing"""
+
+
+def first_to_look_at(version: int, block_count: int) -> int:
+    """The block from which on a fold or a commit of that version looks for something to clean."""
+    return version * _GOLDEN % _RANGE * block_count // _RANGE
+
+
+def has_turn(version: int) -> bool:
+    """Whether the commit of that version is one of those that clean, where no fold does."""
+    return version * _GOLDEN % _RANGE < _RANGE // TURNS
 
 
 def blocks_to_clean(

@@ -13,6 +13,7 @@ from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.manifest import RECENT_COMMITS, Manifest
 from sqlite_s3vfs.format.sqlite_header import is_interior_page
 from sqlite_s3vfs.format.tail import TailEntry, encode_page
+from sqlite_s3vfs.planning.cleaning import TURNS, has_turn
 
 TAIL_COMMIT_MAX = 32 << 10
 """A transaction that encodes to more is written as blocks."""
@@ -113,6 +114,16 @@ def tail_cost(manifest: Manifest) -> int:
     rows = manifest.commits[:-RECENT_COMMITS]
     named = sum(COMMIT_OVERHEAD + len(row.writer) for row in rows)
     return sum(entry.cost for entry in manifest.tail) + named
+
+
+def must_clean(base: Manifest) -> bool:
+    """Whether a commit on ``base`` cleans where no fold does: it has to fold, or has its turn."""
+    return bool(base.commits) and (tail_cost(base) > TAIL_SOFT_MAX or has_turn(base.version))
+
+
+def room_to_clean(base: Manifest, count: int) -> int:
+    """How many blocks such a commit takes along that writes ``count`` blocks: as much as folds would."""
+    return 2 * count * (1 if tail_cost(base) > TAIL_SOFT_MAX else TURNS) + 16
 
 
 def _regrown(base: Manifest | None, changes: Changes) -> set[int]:

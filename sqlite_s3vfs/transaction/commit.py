@@ -27,20 +27,23 @@ from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.manifests import BaseMovedError, ManifestStore, Published, check_replaceable
 from sqlite_s3vfs.origin import Origin, check_restored, moved
-from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit
-from sqlite_s3vfs.planning.fold import Fold, adoptable
+from sqlite_s3vfs.planning.commit import Changes, CommitPlan, plan_commit, room_to_clean
+from sqlite_s3vfs.planning.fold import Fold, adoptable, blocks_to_fold
 from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
 from sqlite_s3vfs.planning.successor import Adoption, Prepared, successor
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import ReadBytes, block_contents
 from sqlite_s3vfs.store.probe import probe_conditions
+from sqlite_s3vfs.transaction.cleaning import blocks_to_take_along
 from sqlite_s3vfs.transaction.condemning import NOTHING, Offer
 from sqlite_s3vfs.transaction.map_folding import fold_map_of
 from sqlite_s3vfs.transaction.spilling import EarlyBlocks, Spilling
 from sqlite_s3vfs.uploads import Uploads, check_born
 
 _REBASES_MAX = 100
+OWN_CLEAN_BYTES_MAX = 16 << 20
+"""Bytes of blocks that a commit takes along though nothing changed in them: SQLite waits for it."""
 
 PrepareContent = Callable[[Manifest, Snapshot, Prepared, Uploads], Prepared]
 """Completes a skeleton to the commit of a whole new content, uploading what is missing."""
@@ -51,7 +54,8 @@ class Work:
     """What is to be committed: on which origin, which pages, and how to read the new content.
 
     ``fold`` waits to be adopted, with its uploads; ``offer`` tells what to do about condemned objects.
-    ``early`` are the blocks that are stored already (``changes.spilled``).
+    ``early`` are the blocks that are stored already (``changes.spilled``). ``cleans``: where it writes
+    blocks, it takes along others that are to be cleaned.
     """
 
     origin: Origin
@@ -61,6 +65,7 @@ class Work:
     fold: tuple[Fold, Uploads] | None = None
     offer: Offer = NOTHING
     early: EarlyBlocks | None = None
+    cleans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +243,10 @@ class Committer:
             entries=plan.entries,
             adoption=_adoption(base, plan, work),
         )
-        if plan.blocks:
+        blocks = sorted({*plan.blocks, *self._taken_along(work, plan)})
+        if blocks:
             copies: list[InteriorPage] = []
-            written = self._write_blocks(work, plan.blocks, uploads, copies)
+            written = self._write_blocks(work, blocks, uploads, copies)
             across = _interior(work, frozenset(plan.blocks))
             prepared = replace(
                 prepared, written=written, changed_pages=plan.pages, interior=(*copies, *across)
@@ -276,6 +282,22 @@ class Committer:
             )
             contents.clear()
         return found
+
+    def _taken_along(self, work: Work, plan: CommitPlan) -> tuple[int, ...]:
+        """The blocks that are written though the transaction left them alone (``planning.cleaning``)."""
+        base, changes = work.origin.manifest, work.changes
+        count = len(plan.blocks) + len(changes.spilled)
+        same = changes.page_size == base.page_size and base.size <= min(changes.size, changes.base_limit)
+        if not work.cleans or not count or work.fold or work.origin.layout or not same:
+            return ()
+        return blocks_to_take_along(
+            self._engine,
+            self._keys,
+            work.snapshot,
+            written=changes.spilled | frozenset(plan.blocks),
+            skip=frozenset(blocks_to_fold(base)),
+            room=min(room_to_clean(base, count), OWN_CLEAN_BYTES_MAX // base.block_size),
+        )
 
     def _keep_history(self, base: Manifest, uploads: Uploads) -> ObjectName:
         """Keep the base readable after it is replaced (invariant I4). 1 PUT, in parallel."""

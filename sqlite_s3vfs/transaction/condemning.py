@@ -6,7 +6,8 @@
    the batch of somebody else, found in a manifest that was read.
 4. When every DELETE was answered, the next commit of this process clears the list, and may condemn more.
 
-Nothing here is on the way of a commit, and nothing that fails here makes one fail.
+Nothing here is on the way of a commit, and nothing that fails here makes one fail. One exception: where
+processes end before the background does anything, some of their commits wait for 1 and 3 (``catch_up``).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Condemning:
         # Re-entrant: garbage collection may close a database while this thread holds it.
         self._plan_lock = threading.RLock()
         self._planning: Future[None] | None = None
+        self._deleting: Future[None] | None = None
         self._plan: Plan | None = None
         self._held: frozenset[ObjectName] = frozenset()
         self._held_by: object = None
@@ -87,6 +89,17 @@ class Condemning:
             self._past.forget(condemned.refs)
             self._start_deleting(condemned)
         self._start_planning(head)
+
+    def catch_up(self, head: Head) -> None:
+        """Wait for what was begun before a commit on ``head``, so that it can clear and condemn.
+
+        For processes that end before the background does. 0 requests where nothing is due; else 1
+        DELETE, and what it takes to plan.
+        """
+        self.before_commit(head)
+        for task in (self._deleting, self._planning):
+            if task is not None:
+                wait([task])
 
     def plan(self, head: Head) -> None:
         """Plan now, in this thread, what the next commit condemns. 0 requests where nothing is due.
@@ -131,8 +144,7 @@ class Condemning:
             busy = self._planning is not None and not self._planning.done()
             if self._plan or busy or self._due(head) is None:
                 return
-            self._planning = Future()             # until there is the task's own
-        self._planning = self._engine.pool.submit(partial(self._run, head))
+            self._planning = self._engine.pool.submit(partial(self._run, head))
 
     def _run(self, head: Head) -> None:
         try:
@@ -143,7 +155,7 @@ class Condemning:
 
     def _start_deleting(self, condemned: Condemned) -> None:
         self._tried = condemned.batch_id
-        self._engine.pool.submit(partial(self._delete, condemned))
+        self._deleting = self._engine.pool.submit(partial(self._delete, condemned))
 
     def _delete(self, condemned: Condemned) -> None:
         try:

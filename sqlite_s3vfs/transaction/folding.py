@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError
-from sqlite_s3vfs.format.blockmap import PIECE_SPAN, SegmentSource
-from sqlite_s3vfs.format.geometry import overlapping, unit_count
+from sqlite_s3vfs.format.geometry import overlapping
 from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
-from sqlite_s3vfs.planning.cleaning import WINDOW, blocks_to_clean
 from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX, tail_cost
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
 from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
@@ -30,7 +27,7 @@ from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locat
 from sqlite_s3vfs.pool import in_background
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.contents import block_contents
-from sqlite_s3vfs.reader.map_objects import MapObjects
+from sqlite_s3vfs.transaction.cleaning import CLEAN_BYTES_MAX, blocks_to_take_along
 from sqlite_s3vfs.uploads import Uploads, is_outdated
 
 COMMITS_BEFORE_FOLDING = 3
@@ -42,11 +39,8 @@ COMMITS_BEFORE_RETRY_MAX = 1024
 FOLD_BYTES_MAX = 32 << 20
 """Bytes of blocks that one fold rewrites; what is left of the tail goes with the next one."""
 
-CLEAN_BYTES_MAX = 32 << 20
-"""Bytes of blocks that one fold takes along though nothing changed in them."""
-
-HOMES_MAX = 8
-"""Pieces of the map that one fold looks into for counts of dead blocks."""
+CLEAN_AFTER_BYTES = 8 << 20
+"""Where commits write blocks and leave the tail short, a fold cleans after so many bytes of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +63,12 @@ class Folding:
         self._dropped: list[Uploads] = []
         self._commits = 0
         self._commits_needed = COMMITS_BEFORE_FOLDING
+        self._blocks_written = 0
+
+    @property
+    def is_left_to_commits(self) -> bool:
+        """Whether this process has made too few commits to fold: they clean themselves."""
+        return self._commits < COMMITS_BEFORE_FOLDING and self._commits_needed == COMMITS_BEFORE_FOLDING
 
     @contextmanager
     def lend(self, base: Manifest) -> Iterator[tuple[Fold, Uploads] | None]:
@@ -87,18 +87,25 @@ class Folding:
                 self._loans -= lent is not None
             self._remove_dropped()
 
-    def after_commit(self, snapshot: Snapshot) -> None:
-        """Drop a fold that is adopted or outdated; start one where the tail has become long."""
+    def after_commit(self, snapshot: Snapshot, blocks_written: int) -> None:
+        """Drop a fold that is adopted or outdated; start one where the tail has become long.
+
+        Or where commits have written many blocks themselves, which leaves something to clean as well.
+        """
         manifest = snapshot.manifest
         self._drop_if_useless(manifest, snapshot)
         cost = tail_cost(manifest)
         with self._state_lock:
             self._commits += 1
+            self._blocks_written += blocks_written
             idle = self._thread is None and self._ready is None
-            if not idle or self._commits < self._commits_needed or cost <= TAIL_SOFT_MAX:
+            much = self._blocks_written * manifest.block_size >= CLEAN_AFTER_BYTES
+            due = cost > TAIL_SOFT_MAX or much
+            if not idle or self._commits < self._commits_needed or not due:
                 return
+            written, self._blocks_written = self._blocks_written, 0
             self._thread = threading.Thread(
-                target=self._run, args=(snapshot,), name="s3vfs-fold", daemon=True
+                target=self._run, args=(snapshot, written), name="s3vfs-fold", daemon=True
             )
             thread = self._thread
         try:
@@ -106,20 +113,23 @@ class Folding:
         except RuntimeError:                      # the interpreter is shutting down: no fold
             self._thread = None
 
-    def fold(self, snapshot: Snapshot) -> None:
+    def fold(self, snapshot: Snapshot, blocks_written: int = 0) -> None:
         """Fold the snapshot's tail now, in this thread. Segment and history: 2 PUTs or more.
+
+        ``blocks_written`` by commits since the last fold allow as much more to be cleaned. 0 PUTs where
+        there is neither a tail nor anything to clean.
 
         Raises:
             StoreUnavailableError, AccessDeniedError: nothing is left behind.
         """
         uploads = Uploads(self._engine)
         try:
-            fold = prepare_fold(self._engine, self._keys, snapshot, uploads)
+            fold = prepare_fold(self._engine, self._keys, snapshot, uploads, blocks_written)
             uploads.finish()
         except BaseException:
             uploads.abandon()
             raise
-        self._replace((fold, uploads))
+        self._replace((fold, uploads) if fold else None)
 
     def close(self) -> None:
         """Wait for a fold that is under way, and remove what nobody will adopt."""
@@ -128,9 +138,9 @@ class Folding:
             thread.join()
         self._replace(None)
 
-    def _run(self, snapshot: Snapshot) -> None:
+    def _run(self, snapshot: Snapshot, blocks_written: int) -> None:
         try:
-            self.fold(snapshot)
+            self.fold(snapshot, blocks_written)
         except S3VFSError:
             _log.warning("a fold failed; a later commit starts another one", exc_info=True)
             with self._state_lock:
@@ -169,15 +179,24 @@ class Folding:
 
 
 def prepare_fold(
-    engine: Engine, keys: DatabaseKeys, snapshot: Snapshot, uploads: Uploads
-) -> Fold:
-    """Write the blocks that the tail touches, and the history object of the snapshot, as uploads."""
+    engine: Engine,
+    keys: DatabaseKeys,
+    snapshot: Snapshot,
+    uploads: Uploads,
+    blocks_written: int = 0,
+) -> Fold | None:
+    """Write the blocks that the tail touches, and the history object of the snapshot, as uploads.
+
+    None, and nothing written, where there are no such blocks and nothing is to be cleaned.
+    """
     base = snapshot.manifest
     changed = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
-    map_objects = MapObjects(
-        engine, keys, base.database_id, base.blocks, snapshot.missing_object
-    )
-    blocks = tuple(sorted({*changed, *_taken_along(base, changed, map_objects)}))
+    room = 2 * (len(changed) + blocks_written) + 16
+    room = min(room, CLEAN_BYTES_MAX // base.block_size)
+    along = blocks_to_take_along(engine, keys, snapshot, written=frozenset(changed), room=room)
+    blocks = tuple(sorted({*changed, *along}))
+    if not blocks:
+        return None
     locators = snapshot.locators(blocks)
     builder = SegmentBuilder(
         base.database_id,
@@ -209,39 +228,6 @@ def prepare_fold(
         interior=(*copies, *gather_interior(_folded_pages(snapshot, base, frozenset(blocks)))),
         history=history,
         born_ms=uploads.born_ms,
-    )
-
-
-def _taken_along(
-    base: Manifest, changed: Sequence[int], map_objects: MapObjects
-) -> tuple[int, ...]:
-    """Blocks of mostly dead segments, and of ranges that lie in too many, in one piece of the map.
-
-    Each fold looks at another piece; the version tells which, so that processes that come and go get
-    round as well. Up to a few GETs of map pieces.
-    """
-    pieces = unit_count(base.block_count, PIECE_SPAN)
-    index = base.version % pieces
-    covered = range(index * PIECE_SPAN, (index + 1) * PIECE_SPAN)
-    recent = {block: found for block, found in base.blocks.recent.items() if block in covered}
-    locators = {**map_objects.load_pieces([index])[index].locators, **recent}
-    homes = Counter(
-        locator.source.home
-        for locator in locators.values()
-        if isinstance(locator.source, SegmentSource) and not locator.source.owner
-    )
-    dead = dict(base.dead)
-    wanted = [home for home, _ in homes.most_common(HOMES_MAX)]
-    for piece in map_objects.load_pieces(wanted).values():
-        for name, count in piece.dead.items():
-            more = dead[name].dead if name in dead else 0
-            dead[name] = count._replace(dead=count.dead + more)
-    return blocks_to_clean(
-        locators,
-        dead,
-        skip=frozenset(changed),
-        room=min(2 * len(changed) + 16, CLEAN_BYTES_MAX // base.block_size),
-        start=base.version * WINDOW % PIECE_SPAN,
     )
 
 
