@@ -74,6 +74,13 @@ def first_in_retention(manifest: Manifest, time_ms: int, now_ms: int) -> int:
     return max((manifest.oldest_readable, *of_age))
 
 
+def first_of_age(rows: Iterable[HistoryName], manifest: Manifest, now_ms: int) -> int:
+    """Likewise, as the times of history objects tell that the manifest may not name."""
+    latest = now_ms - manifest.retention_seconds * 1000
+    of_age = (row.name.version + 1 for row in rows if 0 < row.time_ms <= latest)
+    return max((manifest.oldest_readable, *of_age))
+
+
 def is_due(manifest: Manifest, first_wanted: int, held: Collection[ObjectName]) -> bool:
     """Whether there is something to condemn. ``held`` are history objects that are known to stay."""
     if any(row.name.version < first_wanted and row.name not in held for row in manifest.history):

@@ -21,18 +21,22 @@ from typing import NamedTuple
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import S3VFSError
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
-from sqlite_s3vfs.format.manifest import Condemned, Manifest
+from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Condemned, HistoryName, Manifest
 from sqlite_s3vfs.manifests import Head
 from sqlite_s3vfs.planning.condemning import (
     BATCH_MAX,
     Plan,
     first_in_retention,
+    first_of_age,
     is_due,
     is_held,
     is_valid,
 )
 from sqlite_s3vfs.pool import in_background
-from sqlite_s3vfs.transaction.past_objects import PastObjects
+from sqlite_s3vfs.transaction.past_objects import PastObjects, readable_rows
+
+COMMITS_BEFORE_LOOKING = 3
+"""A process that makes fewer commits looks for old history objects only when it has its turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +65,9 @@ class Condemning:
         self._plan: Plan | None = None
         self._held: frozenset[ObjectName] = frozenset()
         self._held_by: object = None
+        self._commits = 0
+        self._looked_at = (b"", 0)
+        self._next_old: HistoryName | None = None
         self._cleared = b""
         self._tried = b""
 
@@ -80,6 +87,7 @@ class Condemning:
 
     def after_commit(self, head: Head) -> None:
         """``head`` is published, or seen: delete what it condemns, plan what comes next."""
+        self._commits += 1
         condemned = head.manifest.condemned
         plan = self._plan
         if plan is not None and (condemned is None or condemned.batch_id == plan.batch_id):
@@ -97,6 +105,7 @@ class Condemning:
         DELETE, and what it takes to plan.
         """
         self.before_commit(head)
+        self._start_planning(head, looks=True)
         for task in (self._deleting, self._planning):
             if task is not None:
                 wait([task])
@@ -104,14 +113,25 @@ class Condemning:
     def plan(self, head: Head) -> None:
         """Plan now, in this thread, what the next commit condemns. 0 requests where nothing is due.
 
+        1 LIST of a few keys and 1 GET where this process cannot know.
+
         Raises:
             S3VFSError: something could not be read.
         """
-        manifest = head.manifest
-        first_wanted = self._due(head)
-        if first_wanted is None:
+        manifest, now_ms = head.manifest, self._now_ms()
+        first_wanted = first_in_retention(manifest, head.time_ms, now_ms)
+        held = self._held_in(manifest)
+        if not self._is_due(head) and not self._must_look(manifest):
             return
-        self._plan = self._past.plan(manifest, first_wanted, self._held_in(manifest))
+        oldest = self._past.look(manifest)
+        first_wanted = max(first_wanted, first_of_age(oldest.rows, manifest, now_ms))
+        old = [row for row in oldest.rows if row.name.version < first_wanted and row.name not in held]
+        if old or is_due(manifest, first_wanted, held):
+            self._plan = self._past.plan(manifest, oldest, first_wanted, held)
+            old = [row for row in oldest.rows if row.name.version >= self._plan.oldest_readable]
+        later = (row for row in oldest.rows if row.name.version >= first_wanted)
+        self._looked_at = (manifest.database_id, manifest.oldest_readable)
+        self._next_old = next(iter(old), next(later, None))
 
     def close(self) -> None:
         """Wait for the planning that is under way."""
@@ -119,12 +139,23 @@ class Condemning:
         if planning is not None and not in_background():
             wait([planning])
 
-    def _due(self, head: Head) -> int | None:
-        """The new oldest readable version, where there is something to condemn."""
-        manifest = head.manifest
-        now_ms = int(self._engine.store.last_date * 1000)
+    def _is_due(self, head: Head) -> bool:
+        """Whether there is something to condemn, as far as this process knows. 0 requests."""
+        manifest, now_ms = head.manifest, self._now_ms()
+        row = self._next_old
+        looked = self._looked_at == (manifest.database_id, manifest.oldest_readable)
+        known = looked and row and first_of_age([row], manifest, now_ms) > row.name.version
         first_wanted = first_in_retention(manifest, head.time_ms, now_ms)
-        return first_wanted if is_due(manifest, first_wanted, self._held_in(manifest)) else None
+        return bool(known) or is_due(manifest, first_wanted, self._held_in(manifest))
+
+    def _must_look(self, manifest: Manifest) -> bool:
+        """Whether there may be history objects that this process has never heard of."""
+        named = readable_rows(manifest.history, manifest)
+        looked_at = (manifest.database_id, manifest.oldest_readable)
+        return len(named) >= HISTORY_NAMES and self._looked_at != looked_at
+
+    def _now_ms(self) -> int:
+        return int(self._engine.store.last_date * 1000)
 
     def _held_in(self, manifest: Manifest) -> frozenset[ObjectName]:
         """History objects that were found to be kept by these pins."""
@@ -138,11 +169,16 @@ class Condemning:
         self._held = self._held_in(manifest) | held
         self._held_by = (manifest.database_id, manifest.pins)
 
-    def _start_planning(self, head: Head) -> None:
-        """Several requests in one task, none of which waits for another task."""
+    def _start_planning(self, head: Head, *, looks: bool = False) -> None:
+        """Several requests in one task, none of which waits for another task.
+
+        ``looks``: even where it is not certain that there is anything, as in processes that live on.
+        """
+        looks = looks or self._commits >= COMMITS_BEFORE_LOOKING
         with self._plan_lock:
             busy = self._planning is not None and not self._planning.done()
-            if self._plan or busy or self._due(head) is None:
+            due = self._is_due(head) or (looks and self._must_look(head.manifest))
+            if self._plan or busy or not due:
                 return
             self._planning = self._engine.pool.submit(partial(self._run, head))
 

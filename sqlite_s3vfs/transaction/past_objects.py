@@ -1,8 +1,9 @@
 """What can be condemned next, found by reading history objects and without listing the bucket.
 
-The newest manifest names the newest history objects, and each of them those before it: the oldest is
-found by one request for each 64 of them, once in the life of a process. What is read there is never
-out of date, because history objects do not change; one that is gone was condemned by somebody else.
+The newest manifest names the newest 64 history objects. Mostly these are all, or this process has seen
+the others being made. Where it has not, one request asks for the first few keys of the readable past,
+and one of these objects is read: it names those before it, with their times. What is read there is
+never out of date, because history objects do not change; one that is gone somebody else condemned.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sqlite_s3vfs.format.blockmap import (
     SegmentSource,
 )
 from sqlite_s3vfs.format.history import decode_history
-from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName, ObjectRef, Role
+from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName, ObjectRef, Role, parse_object_name
 from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Died, HistoryName, Manifest
 from sqlite_s3vfs.planning.condemning import BATCH_MAX, Expired, Plan
 from sqlite_s3vfs.reader.map_objects import MapObjects
@@ -33,6 +34,8 @@ from sqlite_s3vfs.store.port import Fetched
 
 OBJECTS_MAX = 16
 """History objects that one plan looks into: each is a GET of some 100 KiB."""
+OLDEST_MAX = 2 * OBJECTS_MAX
+"""Keys of the oldest history objects that are asked for: the last of them names the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,14 @@ class Kept:
     dead: Iterable[tuple[ObjectName, DeadBlocks]]
     blocks: BlockMap
     history: tuple[HistoryName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """The oldest history objects, ascending: no other one serves a version below ``until``."""
+
+    rows: tuple[HistoryName, ...]
+    until: int
 
 
 class GoneError(S3VFSError):
@@ -58,28 +69,54 @@ class PastObjects:
         self._keys = keys
         self._database_id = b""
         self._rows: dict[ObjectName, HistoryName] = {}
+        self._has_all = False
         self._read: dict[ObjectName, Kept] = {}
         self._done: set[ObjectRef] = set()
         self._condemned: deque[Sequence[ObjectRef]] = deque()
 
-    def plan(
-        self, manifest: Manifest, first_wanted: int, held: Collection[ObjectName] = ()
-    ) -> Plan:
-        """What to condemn with ``first_wanted`` as the oldest readable version. 1 GET or more.
-
-        ``held`` are history objects that have to stay for now.
+    def look(self, manifest: Manifest) -> Oldest:
+        """The oldest history objects. Mostly 0 requests; else 1 LIST of a few keys and 1 GET.
 
         Raises:
             S3VFSError: something could not be read.
         """
         self._drop_condemned()
-        rows = self._known_rows(manifest)
-        expired = []
+        if manifest.database_id != self._database_id:
+            self._database_id = manifest.database_id
+            self._rows, self._read, self._done, self._has_all = {}, {}, set(), False
+        named = readable_rows(manifest.history, manifest)
+        follows = not named or named[0].name in self._rows
+        self._has_all = len(named) < HISTORY_NAMES or (self._has_all and follows)
+        if not self._has_all:
+            self._rows = {}
+        news = {row.name for row in manifest.history if row.name not in self._rows}
+        self._rows.update((row.name, row) for row in manifest.history if row.time_ms or row.name in news)
+        if self._has_all:
+            return Oldest(tuple(sorted(self._rows.values())), manifest.version)
+        return self._listed(manifest)
+
+    def plan(
+        self, manifest: Manifest, oldest: Oldest, first_wanted: int, held: Collection[ObjectName] = ()
+    ) -> Plan:
+        """What to condemn so that ``first_wanted`` becomes the oldest readable version. 1 GET or more.
+
+        Where there is more than goes into one plan, the oldest readable version is raised as far as
+        the plan goes and no further: whoever comes next finds the rest as this process has.
+        ``held`` are history objects that have to stay for now.
+
+        Raises:
+            S3VFSError: something could not be read.
+        """
+        rows = oldest.rows
+        first_wanted = min(first_wanted, oldest.until)
+        expired: list[Expired] = []
         found = 0
-        old = [
-            row for row in rows if row.name.version < first_wanted and row.name not in held
-        ]
-        for row in old[:OBJECTS_MAX]:
+        version = 0
+        old = deque(row for row in rows if row.name.version < first_wanted and row.name not in held)
+        looked_into = 0
+        while old and (not _is_enough(looked_into, found) or old[0].name.version == version):
+            row = old.popleft()
+            version, looked_into = row.name.version, looked_into + 1
             kept = self._look_into(row.name)
             if kept is None:
                 continue
@@ -87,8 +124,6 @@ class PastObjects:
             one = self._expired(row, after, kept, self._next(rows, kept.version, manifest))
             expired.append(one)
             found += len(one.died) + 1
-            if found >= BATCH_MAX:
-                break
         wanted = {one.row.name for one in expired}
         self._read = {name: kept for name, kept in self._read.items() if name in wanted}
         return Plan(
@@ -96,7 +131,9 @@ class PastObjects:
             database_id=manifest.database_id,
             oldest_before=manifest.oldest_readable,
             retention_seconds=manifest.retention_seconds,
-            oldest_readable=first_wanted,
+            oldest_readable=max(
+                manifest.oldest_readable, min([first_wanted, *(row.name.version for row in old)])
+            ),
             expired=tuple(expired),
         )
 
@@ -118,20 +155,22 @@ class PastObjects:
         self._rows.pop(name, None)
         self._read.pop(name, None)
 
-    def _known_rows(self, manifest: Manifest) -> list[HistoryName]:
-        """All history objects that are there, ascending. 1 GET for each 64, the first time."""
-        if manifest.database_id != self._database_id:
-            self._database_id = manifest.database_id
-            self._rows, self._read, self._done = {}, {}, set()
-        rows: Sequence[HistoryName] = manifest.history
-        while True:
-            news = [row for row in rows if row.name not in self._rows]
-            self._rows.update((row.name, row) for row in rows if row.time_ms or row in news)
-            named = [row for row in rows if row.name.version >= manifest.oldest_readable]
-            if len(named) < HISTORY_NAMES or named[0] not in news:
-                return sorted(self._rows.values())
-            kept = self._look_into(named[0].name)
-            rows = kept.history if kept else ()
+    def _listed(self, manifest: Manifest) -> Oldest:
+        """The rows of one of the oldest history objects: nothing lies between them that counts.
+
+        What is listed and named nowhere belongs to somebody who has not published it.
+        """
+        prefix = self._keys.history_prefix
+        after = f"{prefix}{manifest.oldest_readable:020d}"
+        limit = min(OLDEST_MAX, HISTORY_NAMES)
+        found = list(self._engine.store.list(prefix, start_after=after, limit=limit))
+        for name in filter(None, (parse_object_name(row.key[len(prefix) :]) for row in reversed(found))):
+            kept = self._look_into(name)
+            rows = readable_rows(kept.history, manifest) if kept else ()
+            if rows:
+                below = (row for row in manifest.history if row.name.version < manifest.oldest_readable)
+                return Oldest((*below, *rows), rows[-1].name.version)
+        return Oldest((), manifest.oldest_readable)
 
     def _look_into(self, name: ObjectName) -> Kept | None:
         """A history object; None where it is gone. 1 GET, or 0."""
@@ -222,6 +261,15 @@ class PastObjects:
 
     def _reader(self, blocks: BlockMap) -> MapObjects:
         return MapObjects(self._engine, self._keys, self._database_id, blocks, GoneError)
+
+
+def readable_rows(rows: Iterable[HistoryName], manifest: Manifest) -> tuple[HistoryName, ...]:
+    """Those that serve a version from the oldest readable one on."""
+    return tuple(row for row in rows if row.name.version >= manifest.oldest_readable)
+
+
+def _is_enough(looked_into: int, found: int) -> bool:
+    return looked_into >= OBJECTS_MAX or found >= BATCH_MAX
 
 
 def _kept(manifest: Manifest) -> Kept:
