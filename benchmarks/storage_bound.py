@@ -32,6 +32,7 @@ from sqlite_s3vfs.testing import ManualClock
 
 ROW_BYTES = 400
 REPETITIONS = 5
+LATER_COMMITS = 100
 
 
 class DistantStore(MemoryObjectStore):
@@ -168,15 +169,15 @@ def main() -> None:
     peak = largest = 0
     writer = Writer(store, settings, one_commit_each=options.one_commit_processes)
 
-    def update() -> None:
+    def update(rows: int) -> None:
         with writer.process() as connection, connection:
-            for _ in range(options.rows):
+            for _ in range(rows):
                 bindings = (chance.randbytes(ROW_BYTES), chance.randrange(count))
                 connection.execute("update t set content = ? where id = ?", bindings)
 
     started = time.perf_counter()
     for number in range(options.updates):
-        update()
+        update(options.rows)
         clock.advance(options.pause)
         if number % 50 == 0:
             peak = max(peak, stored_bytes(store))
@@ -185,12 +186,12 @@ def main() -> None:
     seconds = time.perf_counter() - started
     print(f"peak {peak / fresh:.2f} times fresh, largest manifest {largest / 1024:.0f} KiB")
     print(f"before the retention has passed: {stored_bytes(store) / fresh:.2f} times fresh")
-    for _ in range(20):
+    for _ in range(LATER_COMMITS):
         clock.advance(options.retention / 4)
-        update()
+        update(1)
         time.sleep(0.02)
     writer.close()
-    total, used = options.updates + 20, writer.used
+    total, used = options.updates + LATER_COMMITS, writer.used
     put, get = used["put"], used["get"]
     print(
         f"a commit: {put.requests / total:.3f} PUTs, {put.bytes_up / total / 1024:.0f} KiB up, "

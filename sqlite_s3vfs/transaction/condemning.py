@@ -118,7 +118,7 @@ class Condemning:
         Raises:
             S3VFSError: something could not be read.
         """
-        manifest, now_ms = head.manifest, self._now_ms()
+        manifest, now_ms = head.manifest, _store_time_ms(self._engine)
         first_wanted = first_in_retention(manifest, head.time_ms, now_ms)
         held = self._held_in(manifest)
         if not self._is_due(head) and not self._must_look(manifest):
@@ -141,7 +141,7 @@ class Condemning:
 
     def _is_due(self, head: Head) -> bool:
         """Whether there is something to condemn, as far as this process knows. 0 requests."""
-        manifest, now_ms = head.manifest, self._now_ms()
+        manifest, now_ms = head.manifest, _store_time_ms(self._engine)
         row = self._next_old
         looked = self._looked_at == (manifest.database_id, manifest.oldest_readable)
         known = looked and row and first_of_age([row], manifest, now_ms) > row.name.version
@@ -153,9 +153,6 @@ class Condemning:
         named = readable_rows(manifest.history, manifest)
         looked_at = (manifest.database_id, manifest.oldest_readable)
         return len(named) >= HISTORY_NAMES and self._looked_at != looked_at
-
-    def _now_ms(self) -> int:
-        return int(self._engine.store.last_date * 1000)
 
     def _held_in(self, manifest: Manifest) -> frozenset[ObjectName]:
         """History objects that were found to be kept by these pins."""
@@ -201,3 +198,8 @@ class Condemning:
                          exc_info=True)
         else:
             self._cleared = condemned.batch_id
+
+
+def _store_time_ms(engine: Engine) -> int:
+    """When the store last answered."""
+    return int(engine.store.last_date * 1000)

@@ -191,7 +191,7 @@ def prepare_fold(
     """
     base = snapshot.manifest
     changed = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
-    room = 2 * (len(changed) + blocks_written) + 16
+    room = 2 * len(changed) + blocks_written + 16
     room = min(room, CLEAN_BYTES_MAX // base.block_size)
     along = blocks_to_take_along(engine, keys, snapshot, written=frozenset(changed), room=room)
     blocks = tuple(sorted({*changed, *along}))
