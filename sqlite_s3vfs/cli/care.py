@@ -19,7 +19,9 @@ from sqlite_s3vfs.cli.output import (
     print_json,
     progress_bar,
 )
-from sqlite_s3vfs.cli.places import existing, opened_database, opened_vfs
+from sqlite_s3vfs.cli.places import existing, opened_database, opened_vfs, remnant
+from sqlite_s3vfs.format.manifest import Manifest, State
+from sqlite_s3vfs.wiring import Database
 
 
 @click.command("verify")
@@ -84,7 +86,8 @@ def collect_command(asked: Asked, database: str, *, dry_run: bool, grace: str) -
     """Delete what crashed writers of DATABASE left behind: objects that no version needs."""
     seconds = seconds_of(grace)
     with opened_database(asked, database) as opened:
-        existing(opened, database)
+        if remnant(opened) is None:             # a removed one may be cleaned, too
+            existing(opened, database)
         if not dry_run:
             asked.confirm(f"objects below {database} that nothing needs would be deleted.")
         with progress_bar("collect") as on_progress:
@@ -119,21 +122,33 @@ def collect_command(asked: Asked, database: str, *, dry_run: bool, grace: str) -
 def rm_command(asked: Asked, database: str) -> None:
     """Remove DATABASE with its past and its checkpoints. There is no way back.
 
-    Forks of it go on: what they need is kept until they need it no more.
+    Forks of it go on: what they need is kept until they need it no more, and a collection finds that
+    out. Where it was cut off, it goes on when the command is given again.
     """
     with opened_database(asked, database) as opened:
-        manifest = existing(opened, database).origin.manifest
-        held = Counter("fork" if pin.child_prefix else "checkpoint" for pin in manifest.pins)
-        pins = "".join(f", {count} {kind}s" for kind, count in sorted(held.items()))
-        asked.confirm(
-            f"{database} ({bytes_text(manifest.size)}, version {manifest.version}{pins}) would be gone "
-            "for ever."
-        )
+        left = remnant(opened)
+        if left is None or left.state is State.PENDING:
+            _confirm_removal(asked, opened, database, left)
         with progress_bar("remove") as on_progress:
             removed = past.remove(opened, on_progress=on_progress)
+        again = left is not None and left.state is not State.PENDING
+        if again and not removed.objects and not removed.let_go:
+            existing(opened, database)          # it was removed before, and nothing was left to do
     if asked.as_json:
-        print_json({"url": database, "version": manifest.version, "deleted": removed.objects,
+        print_json({"url": database, "version": removed.version - 1, "deleted": removed.objects,
                     "kept": removed.kept})
     else:
         kept = f"; {removed.kept} are kept for forks" if removed.kept else ""
         click.echo(f"removed {database}: {counted(removed.objects, 'object')} deleted{kept}")
+
+
+def _confirm_removal(asked: Asked, opened: Database, url: str, left: Manifest | None) -> None:
+    if left is not None:
+        asked.confirm(f"the fork that is being made as {url} would be given up.")
+        return
+    manifest = existing(opened, url).origin.manifest
+    held = Counter("fork" if pin.child_prefix else "checkpoint" for pin in manifest.pins)
+    pins = "".join(f", {count} {kind}s" for kind, count in sorted(held.items()))
+    asked.confirm(
+        f"{url} ({bytes_text(manifest.size)}, version {manifest.version}{pins}) would be gone for ever."
+    )

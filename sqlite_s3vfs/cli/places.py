@@ -12,6 +12,7 @@ from sqlite_s3vfs.cli.moments import parameters_of
 from sqlite_s3vfs.cli.options import Asked
 from sqlite_s3vfs.database import Version
 from sqlite_s3vfs.errors import InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.format.manifest import Manifest, State
 from sqlite_s3vfs.past import NEWEST, Moment
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from sqlite_s3vfs.wiring import Database, Engine, folder_from_url, open_database, store_from_url
@@ -50,6 +51,15 @@ def existing(database: Database, url: str) -> Version:
     if not version.snapshot.manifest.commits:
         raise NotFoundError(f"there is no such database: `ls` shows those there are. url={url!r}")
     return version
+
+
+def remnant(database: Database) -> Manifest | None:
+    """What stands in the place of a database that was removed, or of a fork in the making. 1 GET.
+
+    None where there is a database, or nothing.
+    """
+    head = database.manifests.latest()
+    return head.manifest if head and head.manifest.state is not State.LIVE else None
 
 
 @contextmanager

@@ -27,11 +27,15 @@ _ATTEMPTS_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """``objects`` were deleted, ``kept`` are needed by forks; ``version`` is the tombstone's."""
+    """``objects`` were deleted, ``kept`` are needed by forks; ``version`` is the tombstone's.
+
+    ``let_go`` is the parent of a fork, if it held something for it until now.
+    """
 
     version: int
     objects: int
     kept: int
+    let_go: str | None = None
 
 
 def remove(database: Database, *, on_progress: OnProgress = no_progress) -> Removed:
@@ -56,9 +60,8 @@ def remove(database: Database, *, on_progress: OnProgress = no_progress) -> Remo
     garbage = find_garbage(database, tombstone, born_before_ms=None)
     sizes = {**old_blocks(database, tombstone), **garbage.sizes}
     deleted = delete_all(database, sizes, "remove", on_progress)
-    if not tombstone.pins:
-        unpin_parent(database, tombstone)
-    return Removed(tombstone.version, deleted, garbage.kept)
+    let_go = None if tombstone.pins else unpin_parent(database, tombstone)
+    return Removed(tombstone.version, deleted, garbage.kept, let_go)
 
 
 def _bury(database: Database, head: Head) -> Head:

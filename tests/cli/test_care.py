@@ -161,3 +161,18 @@ def test_rm_leaves_a_fork_alone(cli: Command, library: str, folder: str):
     sql = "SELECT count(*) AS n FROM book"
     assert cli("query", "--json", f"{folder}/child", sql).json == [{"n": 500}]
     assert cli("verify", f"{folder}/child").code == 0
+
+
+def test_what_was_kept_for_a_fork_is_collected_when_the_fork_is_gone(
+    cli: Command, library: str, folder: str, tmp_path: Path
+):
+    assert cli("import", f"{folder}/parent", tmp_path / "plain.sqlite").code == 0
+    assert cli("fork", f"{folder}/parent", f"{folder}/child").code == 0
+    assert cli("rm", "--yes", f"{folder}/parent").code == 0
+    assert cli("rm", "--yes", f"{folder}/child").code == 0
+
+    collected = cli("collect", "--yes", "--json", f"{folder}/parent")
+
+    assert collected.code == 0
+    assert cli("rm", "--yes", f"{folder}/parent").code in (0, 3)
+    assert cli("rm", "--yes", f"{folder}/parent").code == 3

@@ -130,3 +130,40 @@ def test_a_collector_checks_and_collects_and_does_not_write(
     assert cli("collect", "--dry-run", url).code == 0
     assert cli("collect", "--yes", url).code == 0
     assert cli("import", "--yes", url, plain_file).code == 4
+
+
+def test_a_collector_looks_after_the_forks_of_its_database(
+    cli: Command, acting, prefix: str, plain_file: Path, minio_bucket, monkeypatch
+):
+    """As the page says: with the statements Read and Note for their manifests."""
+    url = f"s3://{minio_bucket.name}/{prefix}"
+    with as_owner(monkeypatch):
+        assert cli("import", url, plain_file).code == 0
+        assert cli("fork", url, f"{url}-fork").code == 0
+    acting("collector", prefix)
+    assert cli("collect", "--yes", url).code == 4
+
+    manifest = "arn:aws:s3:::my-bucket/my/path/cool.sqlite-fork/manifest"
+    acting("collector", prefix, *documented("Forks")[0])
+    assert manifest in json.dumps(documented("Forks")[0])
+    assert cli("collect", "--yes", url).code == 0
+    with as_owner(monkeypatch):
+        assert cli("query", f"{url}-fork", "SELECT 1").code == 0
+
+
+def test_a_fork_lets_its_parent_go_with_a_right_to_note_it(
+    cli: Command, acting, prefix: str, plain_file: Path, minio_bucket, monkeypatch
+):
+    url = f"s3://{minio_bucket.name}/{prefix}"
+    with as_owner(monkeypatch):
+        assert cli("import", f"{url}-parent", plain_file).code == 0
+        assert cli("fork", f"{url}-parent", url).code == 0
+    acting("writer", prefix)
+    ended = cli("rm", "--yes", url)
+    assert ended.code == 4
+
+    acting("writer", prefix, *documented("Forks")[1])
+    assert cli("rm", "--yes", url).code == 0
+    with as_owner(monkeypatch):
+        found = cli("collect", "--yes", "--json", f"{url}-parent").json
+        assert found["unpinned"] == []                      # it was let go already

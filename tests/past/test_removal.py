@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import apsw
 import pytest
+from faults.kinds import SCHEMA, images_of, random_blobs
+from faults.trials import NAME, lay_out_as_ancestor
 
 from past.conftest import content_of
 from past.workload import SETTING, scripts
 from sqlite_s3vfs.errors import NotFoundError, SnapshotTooOldError
 from sqlite_s3vfs.past import Moment, checkpoint_create, collect, log, open_at, remove
 from sqlite_s3vfs.transfer import deserialize_iter
+from sqlite_s3vfs.vfs.s3vfs import S3VFS
 
 
 @pytest.fixture
@@ -131,3 +136,21 @@ def test_a_reader_of_a_removed_database(recorded, fresh):
 
     with pytest.raises(SnapshotTooOldError):
         snapshot.read(0, snapshot.size)
+
+
+def test_nothing_is_left_of_the_old_layout(memory, clock):
+    """A database of sqlite-s3vfs 0.0.x that was adopted: most of its objects are still in use."""
+    image = images_of((SCHEMA, random_blobs("blobs", 200, 1000, seed=1)))[-1]
+    lay_out_as_ancestor(memory, image)
+    vfs = S3VFS(memory)
+    connection = apsw.Connection(NAME, vfs=vfs.name)
+    connection.execute("update account set balance = 0 where id = 7")
+    database = vfs._databases.database(NAME)
+    database.close()
+    assert len([key for key in keys(memory) if re.fullmatch(f"{NAME}/[0-9]{{10}}", key)]) > 10
+
+    remove(database)
+
+    connection.close()
+    vfs.close()
+    assert keys(memory) == {f"{NAME}/manifest"}
