@@ -126,7 +126,7 @@ def _decompressed(stored: bytes, codec: int, size: int) -> bytes:
     raise CorruptError(f"payload cannot be unpacked. codec={codec} size={size}")
 
 
-def decompress(stored: bytes, size_max: int, *, dictionary: bytes = b"") -> bytes:
+def decompress(stored: bytes | memoryview, size_max: int, *, dictionary: bytes = b"") -> bytes:
     """Undo zstd, giving at most ``size_max`` bytes.
 
     Raises:

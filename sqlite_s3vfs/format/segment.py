@@ -8,13 +8,13 @@ an error and never another block's bytes. The directory adds a strong hash of ea
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import zstandard
+from blake3 import blake3
 
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.envelope import ObjectKind, decompress, seal, unseal
@@ -70,9 +70,24 @@ class DirectoryRow(NamedTuple):
     content_hash: bytes
 
 
-def encode_frame(random: bytes, block: int, content: bytes | memoryview) -> Frame:
-    """Compress (where that helps) and checksum one block for the segment with that ``random`` id."""
-    compressed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)
+def compressor() -> zstandard.ZstdCompressor:
+    """What compresses blocks, one after another; for one thread at a time."""
+    return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+
+
+def encode_frame(
+    random: bytes,
+    block: int,
+    content: bytes | memoryview,
+    *,
+    by: zstandard.ZstdCompressor | None = None,
+) -> Frame:
+    """Compress (where that helps) and checksum one block for the segment with that ``random`` id.
+
+    ``by`` is a ``compressor`` that has been used before: to make one takes longer than to find out
+    that a block of 64 KiB does not become smaller.
+    """
+    compressed = (by or compressor()).compress(content)
     body: bytes | memoryview
     codec, body = (_ZSTD, compressed) if len(compressed) < len(content) else (_STORED, content)
     header = _HEADER.pack(_MAGIC, codec, 0, len(content), block, random, len(body))
@@ -87,6 +102,15 @@ def decode_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes
     Raises:
         CorruptError: damaged, cut short, or the frame of another block or segment.
     """
+    return bytes(opened_frame(stored, random, block))
+
+
+def opened_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes | memoryview:
+    """The same, as a part of ``stored`` itself where the block is not compressed.
+
+    Raises:
+        CorruptError: damaged, cut short, or the frame of another block or segment.
+    """
     if len(stored) < FRAME_HEADER_SIZE:
         raise CorruptError(f"block frame is cut short. block={block} size={len(stored)}")
     magic, codec, _, size, own_block, own_random, length = _HEADER.unpack_from(stored)
@@ -96,7 +120,7 @@ def decode_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes
     (checksum,) = _CHECKSUM.unpack_from(stored, _HEADER.size)
     if length != len(body) or checksum != zlib.crc32(body, zlib.crc32(stored[: _HEADER.size])):
         raise CorruptError(f"block frame is damaged: the checksum does not match. block={block}")
-    content = bytes(body) if codec == _STORED else decompress(bytes(body), size)
+    content = body if codec == _STORED else decompress(body, size)
     if codec > _ZSTD or len(content) != size:
         raise CorruptError(f"block frame cannot be unpacked. block={block} codec={codec}")
     return content
@@ -104,7 +128,7 @@ def decode_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes
 
 def content_hash(content: bytes | memoryview) -> bytes:
     """The strong hash of a block's content: equal hashes are taken for equal blocks."""
-    return hashlib.blake2b(content, digest_size=CONTENT_HASH_SIZE).digest()
+    return blake3(content).digest(CONTENT_HASH_SIZE)
 
 
 def encode_segment(

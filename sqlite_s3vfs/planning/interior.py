@@ -66,6 +66,9 @@ def interior_of_blocks(
     for block, content in contents.items() if page_size else ():
         offset = block * block_size
         start = -offset % page_size
+        types = bytes(content[start::page_size])        # of all pages at once: most blocks have none
+        if block and not any(kind in types for kind in _INTERIOR_TYPES):
+            continue
         for position in range(start, len(content) - page_size + 1, page_size):
             number = (offset + position) // page_size + 1
             if every or number == 1 or content[position] in _INTERIOR_TYPES:

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from sqlite_s3vfs.format.blockmap import PIECE_SPAN, Locator, SegmentSource
 from sqlite_s3vfs.format.keys import ObjectName
-from sqlite_s3vfs.format.segment import Frame, Placed, encode_frame, encode_segment
+from sqlite_s3vfs.format.segment import (
+    Frame,
+    Placed,
+    compressor,
+    encode_frame,
+    encode_segment,
+)
 
 
 class Segment(NamedTuple):
@@ -30,10 +36,11 @@ class SegmentBuilder:
         self._name = new_name()
         self._frames: list[Frame] = []
         self._size = 0
+        self._compressor = compressor()
 
     def add(self, block: int, content: bytes | memoryview) -> Segment | None:
         """Take one block; a segment where this one filled it."""
-        frame = encode_frame(self._name.random, block, content)
+        frame = encode_frame(self._name.random, block, content, by=self._compressor)
         self._frames.append(frame)
         self._size += frame.length
         return self.finish() if self._size >= self._segment_size else None
@@ -52,7 +59,10 @@ def encode_blocks(
     database_id: bytes, name: ObjectName, contents: Mapping[int, bytes | memoryview]
 ) -> Segment:
     """One segment of all these blocks, which ascend."""
-    frames = [encode_frame(name.random, block, content) for block, content in contents.items()]
+    by = compressor()
+    frames = [
+        encode_frame(name.random, block, content, by=by) for block, content in contents.items()
+    ]
     data, placed = encode_segment(database_id, name, frames)
     return Segment(name, data, tuple(placed))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from sqlite_s3vfs.cache import CachedBlock, DiskCache
 from sqlite_s3vfs.engine import Engine
@@ -14,7 +15,7 @@ from sqlite_s3vfs.fetching import Key
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Owner
-from sqlite_s3vfs.format.segment import decode_frame
+from sqlite_s3vfs.format.segment import opened_frame
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
 
@@ -24,7 +25,9 @@ GAP_MAX = 256 << 10
 """Bytes between two wanted blocks that are rather read along than asked for apart."""
 
 Missing = Callable[[str], Exception]
-_Store = Callable[[int, Locator, bytes], bytes]
+Content = bytes | memoryview
+C = TypeVar("C", bytes, Content)
+_Store = Callable[[int, Locator, Content], C]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class BlockReader:
         found: dict[int, bytes] = {}
         try:
             own = {keys[key]: wanted[keys[key]] for key in mine}
-            tasks = self.tasks(own, missing, keep=True)
+            tasks = self.tasks(own, missing)
             read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
             for contents in read:
                 found.update(contents)
@@ -115,17 +118,24 @@ class BlockReader:
 
     def start(
         self, wanted: Mapping[int, Locator], missing: Missing
-    ) -> list[Future[dict[int, bytes]]]:
-        """Start reading blocks by the fewest ranged GETs, past the cache."""
+    ) -> list[Future[dict[int, Content]]]:
+        """Start reading blocks by the fewest ranged GETs, past the cache.
+
+        What is stored as it is comes as a part of the answer, which stays in memory as long.
+        """
         submit = self._engine.pool.submit
-        return [submit(task) for task in self.tasks(wanted, missing, keep=False)]
+        return [submit(task) for task in self._tasks(wanted, missing, _as_it_is)]
 
     def tasks(
-        self, wanted: Mapping[int, Locator], missing: Missing, *, keep: bool, fresh: bool = False
+        self, wanted: Mapping[int, Locator], missing: Missing, *, fresh: bool = False
     ) -> list[Callable[[], dict[int, bytes]]]:
-        """One request each. What is to be kept may be ``fresh``: not asked for yet."""
-        store = partial(self._store, keep=keep, fresh=fresh)
-        tasks: list[Callable[[], dict[int, bytes]]] = [
+        """One request each, whose blocks are kept in memory; ``fresh``: not asked for yet."""
+        return self._tasks(wanted, missing, partial(self._kept, fresh=fresh))
+
+    def _tasks(
+        self, wanted: Mapping[int, Locator], missing: Missing, store: _Store[C]
+    ) -> list[Callable[[], dict[int, C]]]:
+        tasks: list[Callable[[], dict[int, C]]] = [
             partial(self._read_range, part, missing, store) for part in ranges_of(wanted)
         ]
         return tasks + [
@@ -134,7 +144,7 @@ class BlockReader:
             if isinstance(locator.source, AncestorSource)
         ]
 
-    def _read_range(self, part: Range, missing: Missing, store: _Store) -> dict[int, bytes]:
+    def _read_range(self, part: Range, missing: Missing, store: _Store[C]) -> dict[int, C]:
         """What is not on the local disk is asked for."""
         if self._engine.disk is None:
             return self._request(part, missing, store)
@@ -144,7 +154,7 @@ class BlockReader:
             contents.update(self._request(rest, missing, store))
         return contents
 
-    def _request(self, part: Range, missing: Missing, store: _Store) -> dict[int, bytes]:
+    def _request(self, part: Range, missing: Missing, store: _Store[C]) -> dict[int, C]:
         key = self._keys_of(part.source).segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
@@ -155,7 +165,7 @@ class BlockReader:
             start = locator.offset - part.start
             frame = body[start : start + locator.length]
             try:
-                content = decode_frame(frame, part.source.name.random, block)
+                content = opened_frame(frame, part.source.name.random, block)
             except CorruptError as error:
                 raise unreadable("a segment", key, error) from error
             contents[block] = store(block, locator, _checked(block, locator, content))
@@ -163,19 +173,19 @@ class BlockReader:
                 disk.put(_disk_key(self._engine, key, block, locator), frame)
         return contents
 
-    def _from_disk(self, disk: DiskCache, part: Range, store: _Store) -> dict[int, bytes]:
+    def _from_disk(self, disk: DiskCache, part: Range, store: _Store[C]) -> dict[int, C]:
         key = self._keys_of(part.source).segment(part.source.name)
         contents = {}
         for block, locator in part.blocks:
             frame = disk.get(_disk_key(self._engine, key, block, locator))
             if frame is not None:
-                content = decode_frame(frame, part.source.name.random, block)
+                content = opened_frame(frame, part.source.name.random, block)
                 contents[block] = store(block, locator, _checked(block, locator, content))
         return contents
 
     def _read_ancestor(
-        self, block: int, locator: Locator, missing: Missing, store: _Store
-    ) -> dict[int, bytes]:
+        self, block: int, locator: Locator, missing: Missing, store: _Store[C]
+    ) -> dict[int, C]:
         assert isinstance(locator.source, AncestorSource), "an old block"
         key = self._keys_of(locator.source).ancestor_block(block)
         try:
@@ -189,12 +199,15 @@ class BlockReader:
             raise missing(key)
         return {block: store(block, locator, _checked(block, locator, fetched.body))}
 
-    def _store(
-        self, block: int, locator: Locator, content: bytes, *, keep: bool, fresh: bool
-    ) -> bytes:
-        if keep:
-            self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
-        return content
+    def _kept(self, block: int, locator: Locator, content: Content, *, fresh: bool) -> bytes:
+        """The content, in memory from now on: by itself, not with the answer that brought it."""
+        whole = bytes(content)
+        self._engine.blocks.put(self.key_of(block, locator), whole, fresh=fresh)
+        return whole
+
+
+def _as_it_is(_block: int, _locator: Locator, content: Content) -> Content:
+    return content
 
 
 def _disk_key(engine: Engine, key: str, block: int, locator: Locator) -> str:
@@ -202,7 +215,7 @@ def _disk_key(engine: Engine, key: str, block: int, locator: Locator) -> str:
     return f"{engine.store.identity}/{key} {block} {locator.offset} {locator.length}"
 
 
-def _checked(block: int, locator: Locator, content: bytes) -> bytes:
+def _checked(block: int, locator: Locator, content: Content) -> Content:
     """The bytes of the content that count."""
     if len(content) < locator.valid:
         raise CorruptError(

@@ -51,7 +51,7 @@ class InAdvance:
         found: dict[Key, bytes] = {}
         try:
             own = {keys[key]: wanted[keys[key]] for key in mine}
-            for task in self._blocks.tasks(own, self._missing, keep=True, fresh=True):
+            for task in self._blocks.tasks(own, self._missing, fresh=True):
                 contents = task()
                 found.update((key, contents[keys[key]]) for key in mine if keys[key] in contents)
             self._engine.metrics.count_advance(fetched=sum(map(len, found.values())))

@@ -15,6 +15,7 @@ from sqlite_s3vfs.format.geometry import block_spans, overlapping
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.readahead import ReadAhead
+from sqlite_s3vfs.reader.block_reader import Content
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
 from sqlite_s3vfs.reader.stored_pages import StoredPages
 
@@ -108,21 +109,23 @@ class Snapshot:
         for block, locator in locators.items():
             self._stored.blocks.keep(block, locator, contents[block])
 
-    def start_fetch(self, blocks: Iterable[int]) -> list[Future[dict[int, bytes]]]:
+    def start_fetch(self, blocks: Iterable[int]) -> list[Future[dict[int, Content]]]:
         """Start reading blocks past the cache; each future gives some of their contents."""
         stored = self._stored
         wanted = self.locators(stored.not_held(blocks))
         return stored.blocks.start(wanted, self.missing_object)
 
-    def assemble(self, offset: int, size: int, contents: Mapping[int, bytes]) -> bytes:
+    def assemble(self, offset: int, size: int, contents: Mapping[int, Content]) -> bytes:
         """Bytes of the file from ``contents`` of all its blocks there (holes absent) and the tail.
 
         ``offset`` is the start of a block, and ``size`` whole blocks or up to the end of the file.
         """
-        parts: list[bytes] = []
+        parts: list[Content] = []
         for block, _, stop in block_spans(offset, size, self.block_size):
             content = self._stored.held.get(block, contents.get(block, b""))[:stop]
-            parts += [content, bytes(stop - len(content))]
+            parts.append(content)
+            if len(content) < stop:
+                parts.append(bytes(stop - len(content)))
         if not self.pages.tail_numbers:
             return b"".join(parts)
         file = bytearray().join(parts)

@@ -22,7 +22,7 @@ from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.reader.block_reader import BlockReader
+from sqlite_s3vfs.reader.block_reader import BlockReader, Content
 from sqlite_s3vfs.transaction.ahead import Part, SegmentsAhead
 from sqlite_s3vfs.uploads import Uploads, remove_unreferenced
 
@@ -77,6 +77,7 @@ class Spilling:
         self._reader = BlockReader(engine, keys, manifest.owners)
         self._home: dict[int, Part] = {}
         self._valid: dict[int, int] = {}
+        self._brought: dict[int, Content] = {}
         self._pages = 0
 
     def __contains__(self, block: object) -> bool:
@@ -98,6 +99,7 @@ class Spilling:
         Raises:
             StoreUnavailableError, AccessDeniedError: an earlier one failed; these were not begun.
         """
+        self._brought = {}
         part = self._ahead.put(contents, page_size)
         for block, content in contents.items():
             self._home[block] = part
@@ -113,14 +115,17 @@ class Spilling:
         valid = self._valid[block]
         content = self._at_hand(block)
         if content is None:
-            content = self._fetch([block])[block]
+            content = self._reader.fetch(self._places([block]), _collected)[block]
         return bytes(memoryview(content)[start : min(stop, valid)]).ljust(stop - start, b"\x00")
 
     def bring(self, blocks: Iterable[int]) -> None:
-        """Have these of the blocks, if spilled, in the cache, read in parallel."""
+        """Have these of the blocks, if spilled, at hand until the next ``put``, read in parallel.
+
+        Past the cache: each is about to be spilled as a whole, and its old copy is then dead.
+        """
         lacking = [block for block in blocks if block in self._home and self._at_hand(block) is None]
-        if lacking:
-            self._fetch(lacking)
+        for future in self._reader.start(self._places(lacking), _collected):
+            self._brought.update(future.result())
 
     def cut(self, size: int) -> None:
         """The file ends at ``size`` now."""
@@ -158,20 +163,24 @@ class Spilling:
         if unused and self._ahead.uploads.may_be_named:
             self._engine.pool.submit(partial(remove_unreferenced, self._engine, unused))
 
-    def _at_hand(self, block: int) -> bytes | None:
+    def _at_hand(self, block: int) -> Content | None:
         part = self._home[block]
         contents = part.contents                # goes at any moment
         if contents is not None:
-            return bytes(contents[block])
+            return contents[block]
+        brought = self._brought.get(block)
+        if brought is not None:
+            return brought
         cached = self._reader.cached(block, self._whole(part, block, 0))
         return cached.content if cached else None
 
-    def _fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
+    def _places(self, blocks: Iterable[int]) -> dict[int, Locator]:
+        """Where blocks lie, once they are there."""
         wanted = {}
         for block in blocks:
             self._home[block].wait()
             wanted[block] = self._home[block].locator(block)
-        return self._reader.fetch(wanted, _collected)
+        return wanted
 
     def _whole(self, part: Part, block: int, size: int) -> Locator:
         """A locator that stands for one in the cache, where only source and size matter."""

@@ -9,13 +9,14 @@ from concurrent.futures import Future
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.reader.block_reader import Content
 
 PART_SIZE = 4 << 20
 """Bytes of the database that one ranged GET, or a few of them, bring."""
 PARTS_AHEAD = 12
 """Parts under way or waiting to be consumed."""
 
-_Contents = Mapping[int, bytes]
+_Contents = Mapping[int, Content]
 
 
 def serialize_iter(
@@ -85,7 +86,7 @@ def serialize_fileobj(
 
 def _parts(snapshot: Snapshot, first: int) -> Iterator[tuple[range, _Contents]]:
     """Blocks and their contents, part by part in order, with ``PARTS_AHEAD`` parts under way."""
-    started: deque[tuple[range, list[Future[dict[int, bytes]]]]] = deque()
+    started: deque[tuple[range, list[Future[dict[int, Content]]]]] = deque()
     try:
         for blocks in _part_ranges(snapshot, first):
             started.append((blocks, snapshot.start_fetch(blocks)))
@@ -116,8 +117,8 @@ def _part_ranges(snapshot: Snapshot, first: int) -> Iterator[range]:
         start = stop
 
 
-def _finished(blocks: range, futures: list[Future[dict[int, bytes]]]) -> tuple[range, _Contents]:
-    contents: dict[int, bytes] = {}
+def _finished(blocks: range, futures: list[Future[dict[int, Content]]]) -> tuple[range, _Contents]:
+    contents: dict[int, Content] = {}
     for future in futures:
         contents.update(future.result())
     return blocks, contents

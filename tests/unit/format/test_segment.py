@@ -13,11 +13,13 @@ from sqlite_s3vfs.format.envelope import HEADER_SIZE, envelope_end
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.segment import (
     FRAME_HEADER_SIZE,
+    compressor,
     content_hash,
     decode_directory,
     decode_frame,
     encode_frame,
     encode_segment,
+    opened_frame,
 )
 from unit.format.hostile import gives_value_or_corrupt, mutations
 from unit.format.values import database_ids, ids, names
@@ -44,6 +46,30 @@ def test_a_frame_gives_its_block_back(random: bytes, block: int, content: bytes)
 @given(contents)
 def test_a_frame_is_never_much_larger_than_its_block(content: bytes):
     assert len(encode_frame(RANDOM, 0, content).stored) <= FRAME_HEADER_SIZE + len(content)
+
+
+def test_the_strong_hash_is_blake3():
+    """The first 16 bytes for no input, as BLAKE3's own test vectors have them."""
+    assert content_hash(b"").hex() == "af1349b9f5f9a1a6a0404dea36dcc949"
+    assert content_hash(memoryview(b"xyz")[1:2]) == content_hash(b"y")
+
+
+@given(contents)
+def test_an_opened_frame_is_no_copy_of_a_block_that_was_not_compressed(content: bytes):
+    stored = encode_frame(RANDOM, 7, content).stored
+
+    opened = opened_frame(memoryview(stored), RANDOM, 7)
+
+    assert opened == content
+    assert isinstance(opened, memoryview) == (len(stored) == FRAME_HEADER_SIZE + len(content))
+
+
+@given(st.lists(contents, max_size=5))
+def test_a_compressor_that_was_used_before_gives_the_same_frames(several: list[bytes]):
+    by = compressor()
+
+    for block, content in enumerate(several):
+        assert encode_frame(RANDOM, block, content, by=by) == encode_frame(RANDOM, block, content)
 
 
 def test_a_frame_header_has_32_bytes():
