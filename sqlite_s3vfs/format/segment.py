@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import zstandard
@@ -23,6 +23,8 @@ from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 
 CONTENT_HASH_SIZE = 16
 COMPRESSION_LEVEL = 1
+DIRECTORY_SIZE_MAX, DIRECTORY_ROW_MAX = 256, 48
+"""Bytes of a segment before its frames: at most so many, and so many more for each block."""
 
 _MAGIC = b"Sb"
 _HEADER = struct.Struct("<2sBBIQ8sI")
@@ -52,6 +54,9 @@ class Frame(NamedTuple):
     def stored(self) -> bytes:
         """The bytes in the segment."""
         return b"".join([self.head, self.body])
+
+
+_Row = tuple[int, int, int, bytes]
 
 
 class Placed(NamedTuple):
@@ -138,21 +143,61 @@ def encode_segment(
 
     A ``bytearray``, because that is what goes out to S3 without being copied.
     """
-    directory = pack(
-        {
-            "version": name.version,
-            "blocks": [
-                [frame.block, frame.length, frame.size, frame.content_hash] for frame in frames
-            ],
-        }
-    )
-    head = seal(ObjectKind.SEGMENT, database_id, name.random, directory)
-    placed, offset = [], len(head)
-    for frame in frames:
-        placed.append(Placed(frame.block, offset, frame.length, frame.size))
-        offset += frame.length
+    head, placed = _directory(database_id, name, [_row(frame) for frame in frames])
     pieces = (piece for frame in frames for piece in (frame.head, frame.body))
     return bytearray().join([head, *pieces]), placed
+
+
+def room_for(contents: Mapping[int, bytes | memoryview]) -> bytearray:
+    """As many bytes as the segment of these blocks may have."""
+    each = FRAME_HEADER_SIZE + DIRECTORY_ROW_MAX
+    return bytearray(DIRECTORY_SIZE_MAX + len(contents) * each + sum(map(len, contents.values())))
+
+
+def encode_into(
+    room: bytearray, database_id: bytes, name: ObjectName, contents: Mapping[int, bytes | memoryview]
+) -> list[Placed]:
+    """Turn ``room_for`` the contents (blocks ascend) into their segment, with one frame more in memory.
+
+    As ``encode_segment``, for threads: glibc keeps what a thread has freed for this thread
+    (https://sourceware.org/glibc/manual/latest/html_node/The-GNU-Allocator.html), so whole segments
+    made by each of 16 threads would stay in memory 16 times.
+    """
+    start = position = DIRECTORY_SIZE_MAX + len(contents) * DIRECTORY_ROW_MAX
+    by, found = compressor(), []
+    for block, content in contents.items():
+        frame = encode_frame(name.random, block, content, by=by)
+        body = position + len(frame.head)
+        room[position:body] = frame.head
+        position = body + len(frame.body)
+        room[body:position] = frame.body
+        found.append(_row(frame))
+    head, placed = _directory(database_id, name, found)
+    room[start - len(head) : start] = head
+    del room[position:]
+    del room[: start - len(head)]
+    return placed
+
+
+def _row(frame: Frame) -> _Row:
+    return frame.block, frame.length, frame.size, frame.content_hash
+
+
+def _directory(
+    database_id: bytes, name: ObjectName, blocks: Sequence[_Row]
+) -> tuple[bytes, list[Placed]]:
+    """What comes before the frames, and where these lie."""
+    head = seal(
+        ObjectKind.SEGMENT,
+        database_id,
+        name.random,
+        pack({"version": name.version, "blocks": blocks}),
+    )
+    placed, offset = [], len(head)
+    for block, length, size, _ in blocks:
+        placed.append(Placed(block, offset, length, size))
+        offset += length
+    return head, placed
 
 
 def decode_directory(data: bytes | memoryview) -> tuple[bytes, ObjectName, list[DirectoryRow]]:

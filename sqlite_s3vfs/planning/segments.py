@@ -12,7 +12,9 @@ from sqlite_s3vfs.format.segment import (
     Placed,
     compressor,
     encode_frame,
+    encode_into,
     encode_segment,
+    room_for,
 )
 
 
@@ -56,15 +58,14 @@ class SegmentBuilder:
 
 
 def encode_blocks(
-    database_id: bytes, name: ObjectName, contents: Mapping[int, bytes | memoryview]
+    database_id: bytes,
+    name: ObjectName,
+    contents: Mapping[int, bytes | memoryview],
+    room: bytearray | None = None,
 ) -> Segment:
-    """One segment of all these blocks, which ascend."""
-    by = compressor()
-    frames = [
-        encode_frame(name.random, block, content, by=by) for block, content in contents.items()
-    ]
-    data, placed = encode_segment(database_id, name, frames)
-    return Segment(name, data, tuple(placed))
+    """One segment of all these blocks, which ascend. ``room_for`` them becomes the segment."""
+    data = room_for(contents) if room is None else room
+    return Segment(name, data, tuple(encode_into(data, database_id, name, contents)))
 
 
 def locators_of(segments: Iterable[Segment], first: int) -> dict[int, Locator]:

@@ -16,7 +16,7 @@ from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import PIECE_SPAN, Locator, SegmentSource
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage
-from sqlite_s3vfs.format.segment import Placed
+from sqlite_s3vfs.format.segment import Placed, room_for
 from sqlite_s3vfs.planning.interior import interior_of_blocks
 from sqlite_s3vfs.planning.segments import Segment, encode_blocks
 from sqlite_s3vfs.uploads import Uploads
@@ -40,6 +40,7 @@ class Part:
         """Whether a manifest that refers to the segment was ever about to be put."""
         self.contents: Mapping[int, bytes | memoryview] | None = contents
         """None once they are encoded."""
+        self._room: bytearray | None = room_for(contents)       # by one thread, for all of them
         self.segment: Segment | None = None
         """None before that, and once it is in the store."""
         self._placed: dict[int, Placed] = {}
@@ -74,9 +75,10 @@ class Part:
         if segment is None:
             assert contents is not None, "encoded or not"
             self.interior = interior_of_blocks(contents, block_size, self.page_size)
-            self.segment = segment = encode_blocks(database_id, self.source.name, contents)
+            room, self._room = self._room, None
+            segment = encode_blocks(database_id, self.source.name, contents, room)
             self._placed = {row.block: row for row in segment.placed}
-            self.contents = None
+            self.segment, self.contents = segment, None
         return segment
 
     def stored(self) -> None:

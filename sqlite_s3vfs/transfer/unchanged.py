@@ -14,13 +14,15 @@ from sqlite_s3vfs.errors import CorruptError, unreadable
 from sqlite_s3vfs.format.blockmap import DeadBlocks, Locator, SegmentSource
 from sqlite_s3vfs.format.envelope import envelope_end
 from sqlite_s3vfs.format.keys import ObjectName
-from sqlite_s3vfs.format.segment import content_hash, decode_directory
+from sqlite_s3vfs.format.segment import (
+    DIRECTORY_ROW_MAX,
+    DIRECTORY_SIZE_MAX,
+    content_hash,
+    decode_directory,
+)
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.store.port import Fetched
-
-_HEAD_MAX, _ROW_MAX = 256, 48
-"""Bytes that a segment's directory takes at most, for itself and for each block."""
 
 
 class KnownBlocks:
@@ -58,7 +60,7 @@ class KnownBlocks:
         """Hashes of the blocks that lie in one segment, whole as they were written."""
         key = self._database.keys.segment(source.name)
         frames = min(locator.offset for locator in locators.values())
-        stop = min(frames, _HEAD_MAX + source.blocks * _ROW_MAX)
+        stop = min(frames, DIRECTORY_SIZE_MAX + source.blocks * DIRECTORY_ROW_MAX)
         fetched = self._database.engine.store.get(key, byte_range=(0, stop))
         if not isinstance(fetched, Fetched):
             raise snapshot.missing_object(key)

@@ -146,7 +146,9 @@ def test_savepoints_and_failed_statements_undo_what_was_spilled(
     assert connection.execute("select count(*) from t where length(body) != 500").get == 0
 
 
-def test_what_dies_before_it_is_born_is_counted(store: ObjectStore, connection: apsw.Connection):
+def test_what_dies_before_it_is_born_is_counted(
+    store: ObjectStore, connection: apsw.Connection, vfs: S3VFS
+):
     """Blocks that were spilled and written over: dead in a segment that lives, else removed with it."""
     with connection:
         connection.execute(INSERT, (1001, 3000))
@@ -154,6 +156,7 @@ def test_what_dies_before_it_is_born_is_counted(store: ObjectStore, connection: 
         connection.execute(INSERT, (3001, 4000))
         connection.execute("update t set tag = 'x' where id > 3500")
     connection.close()
+    vfs.close()                     # waits for what it deletes in the background
 
     manifest = manifest_in(store)
     live = Counter(locator.source.name for locator in manifest.blocks.recent.values())

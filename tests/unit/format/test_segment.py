@@ -18,8 +18,10 @@ from sqlite_s3vfs.format.segment import (
     decode_directory,
     decode_frame,
     encode_frame,
+    encode_into,
     encode_segment,
     opened_frame,
+    room_for,
 )
 from unit.format.hostile import gives_value_or_corrupt, mutations
 from unit.format.values import database_ids, ids, names
@@ -147,6 +149,17 @@ def test_a_segment_tells_where_its_blocks_lie(database_id, name, rows):
         assert row.placed.size == len(content)
         assert row.content_hash == content_hash(content)
     assert sum(row.placed.length for row in directory) == len(data) - head
+
+
+@given(database_ids, names, st.dictionaries(blocks, contents, max_size=6))
+def test_a_segment_made_in_its_room_is_the_same(database_id, name, rows):
+    rows = dict(sorted(rows.items()))
+    room = room_for(rows)
+
+    placed = encode_into(room, database_id, name, rows)
+
+    frames = [encode_frame(name.random, block, content) for block, content in rows.items()]
+    assert (room, placed) == encode_segment(database_id, name, frames)
 
 
 @given(mutations(SEGMENT) | st.binary(max_size=100))
