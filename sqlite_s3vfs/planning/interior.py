@@ -181,12 +181,9 @@ def is_upper(copy: InteriorPage) -> bool:
 
 
 def _compressed(pages: Mapping[int, bytes]) -> tuple[InteriorPage, ...]:
+    by = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     return tuple(
-        InteriorPage(
-            page,
-            page_type(content, page),
-            zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content),
-        )
+        InteriorPage(page, page_type(content, page), by.compress(content))
         for page, content in sorted(pages.items())
     )
 

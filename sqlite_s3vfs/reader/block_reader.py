@@ -130,7 +130,13 @@ class BlockReader:
         self, wanted: Mapping[int, Locator], missing: Missing, *, fresh: bool = False
     ) -> list[Callable[[], dict[int, bytes]]]:
         """One request each, whose blocks are kept in memory; ``fresh``: not asked for yet."""
-        return self._tasks(wanted, missing, partial(self._kept, fresh=fresh))
+
+        def kept(block: int, locator: Locator, content: Content) -> bytes:
+            whole = bytes(content)                  # by itself, not with the answer that brought it
+            self._engine.blocks.put(self.key_of(block, locator), whole, fresh=fresh)
+            return whole
+
+        return self._tasks(wanted, missing, kept)
 
     def _tasks(
         self, wanted: Mapping[int, Locator], missing: Missing, store: _Store[C]
@@ -198,12 +204,6 @@ class BlockReader:
         if not isinstance(fetched, Fetched):
             raise missing(key)
         return {block: store(block, locator, _checked(block, locator, fetched.body))}
-
-    def _kept(self, block: int, locator: Locator, content: Content, *, fresh: bool) -> bytes:
-        """The content, in memory from now on: by itself, not with the answer that brought it."""
-        whole = bytes(content)
-        self._engine.blocks.put(self.key_of(block, locator), whole, fresh=fresh)
-        return whole
 
 
 def _as_it_is(_block: int, _locator: Locator, content: Content) -> Content:

@@ -24,6 +24,7 @@ from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.block_reader import BlockReader, Content
 from sqlite_s3vfs.transaction.ahead import Part, SegmentsAhead
+from sqlite_s3vfs.transaction.free_memory import give_back
 from sqlite_s3vfs.uploads import Uploads, remove_unreferenced
 
 
@@ -99,7 +100,9 @@ class Spilling:
         Raises:
             StoreUnavailableError, AccessDeniedError: an earlier one failed; these were not begun.
         """
-        self._brought = {}
+        if self._brought:
+            self._brought = {}
+            give_back()
         part = self._ahead.put(contents, page_size)
         for block, content in contents.items():
             self._home[block] = part

@@ -105,6 +105,29 @@ def test_what_is_written_over_is_read_back_right_without_a_cache(make_vfs: MakeV
     assert connection.execute("select id, tag from t where tag in (0, 1, 2)").fetchall() == inside
 
 
+def test_memory_is_given_back_where_blocks_are_completed(
+    make_vfs: MakeVFS, connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
+    """A spilled block of which one page changes is read past the cache, and its memory given back."""
+    given_back: list[None] = []
+    monkeypatch.setattr("sqlite_s3vfs.transaction.spilling.give_back", lambda: given_back.append(None))
+    vfs = make_vfs(settings=LITTLE)
+    connection = connect(NAME, through=vfs)
+    connection.execute("create table t(id integer primary key, body, tag)")
+    connection.execute("pragma cache_size = 5")
+    with connection:
+        connection.execute(INSERT, (1, 4000))
+        assert not given_back
+        before = vfs.metrics().get.requests
+        connection.execute("update t set tag = 'x' where id % 97 = 0")
+        read_back = vfs.metrics().get.requests - before
+
+    assert read_back
+    assert given_back
+    assert connection.execute("select count(*), sum(tag = 'x') from t").get == (4000, 41)
+    assert connection.execute("pragma integrity_check").get == "ok"
+
+
 @pytest.mark.parametrize("how", ["rollback", "error", "close"])
 def test_a_transaction_that_is_given_up_leaves_nothing(
     store: ObjectStore, connection: apsw.Connection, how: str
