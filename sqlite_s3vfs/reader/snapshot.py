@@ -104,6 +104,10 @@ class Snapshot:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
         return self._stored.fetch(blocks)
 
+    def contents_at_hand(self, blocks: Iterable[int]) -> dict[int, bytes]:
+        """Blocks in memory, as they are stored: without the tail. 0 requests."""
+        return self._stored.contents_at_hand(blocks)
+
     def keep(self, locators: Mapping[int, Locator], contents: Mapping[int, bytes]) -> None:
         """Have the contents of blocks in memory that were just written to these places."""
         for block, locator in locators.items():

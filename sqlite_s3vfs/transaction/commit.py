@@ -11,7 +11,7 @@ settled first (``manifests``); maintenance alone makes the same commit be comput
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -251,6 +251,9 @@ class Committer:
             prepared = replace(
                 prepared, written=written, changed_pages=plan.pages, interior=(*copies, *across)
             )
+        if work.origin.layout:
+            own = (*prepared.interior, *_interior_at_hand(work, prepared.written))
+            prepared = replace(prepared, interior=own)
         if work.early:
             prepared = work.early.added_to(prepared, base, page_size=work.changes.page_size)
         prepared = _with_replaced(work, prepared)
@@ -375,3 +378,17 @@ def _interior(work: Work, written: frozenset[int]) -> tuple[InteriorPage, ...]:
         if content is not None and written.issuperset(blocks):
             pages[entry.page] = content
     return gather_interior(pages)
+
+
+def _interior_at_hand(work: Work, written: Container[int]) -> tuple[InteriorPage, ...]:
+    """Of an old database: copies of the interior pages in memory whose blocks stay as they are.
+
+    Its blocks may never be written again; those of a database of our own gave theirs as they were.
+    """
+    base, page_size = work.origin.manifest, work.changes.page_size
+    if page_size != base.page_size:
+        return ()
+    kept = min(work.changes.base_limit, work.changes.size)
+    whole = range(min(kept, base.size) // base.block_size)
+    contents = work.snapshot.contents_at_hand(block for block in whole if block not in written)
+    return interior_of_blocks(contents, base.block_size, page_size)
