@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
@@ -62,10 +62,10 @@ def test_what_the_first_commit_writes_has_no_copy_of_before(
     connection = connect(make_vfs(old))
     connection.execute("PRAGMA integrity_check").fetchall()
 
-    def whatever_is_written(work: Work, written: object) -> object:
-        return _interior_at_hand(work, ())
+    def copies(work: Work, written: Container[int]) -> object:
+        return _interior_at_hand(work, () if mistaken else written)
 
-    with patch.object(commit, "_interior_at_hand", whatever_is_written if mistaken else _interior_at_hand):
+    with patch.object(commit, "_interior_at_hand", copies):
         connection.execute("""
             BEGIN; DROP TABLE other; DROP TABLE big; DELETE FROM post WHERE id > 900;
             INSERT INTO post SELECT id + 10000, user, body FROM post; COMMIT""")
