@@ -55,19 +55,30 @@ class InteriorNode:
         """Where among the children each page is."""
         return {child: position for position, child in enumerate(self.children)}
 
-    def rowid_at(self, position: int) -> int | None:
-        """The largest rowid below the child there; None for the last child, which has no bound."""
+    @property
+    def child_count(self) -> int:
+        """How many children it has."""
+        return len(self._cells) + 1
+
+    def number_at(self, position: int) -> int | None:
+        """The largest number below the child there: of a rowid, or the first column of an index.
+
+        None for the last child, which has no bound, and where the column is not an integer.
+        """
         if not 0 <= position < len(self._cells):
             return None
-        return _signed(varint(self._content, self._cells[position] + _CHILD.size)[0])
+        start = self._cells[position] + _CHILD.size
+        if self.is_table:
+            return _signed(varint(self._content, start)[0])
+        return _first_integer(self._content, varint(self._content, start)[1])
 
-    def position_of_rowid(self, rowid: int) -> int:
-        """Which child of a table's page has the row."""
+    def position_of(self, number: int) -> int:
+        """Which child has the first entry of a number, where that is what the page is ordered by."""
         low, high = 0, len(self._cells)
         while low < high:
             middle = (low + high) // 2
-            bound = self.rowid_at(middle)
-            if bound is not None and bound < rowid:
+            bound = self.number_at(middle)
+            if bound is not None and bound < number:
                 low = middle + 1
             else:
                 high = middle
@@ -133,6 +144,17 @@ def _index_entry(content: Page, offset: int) -> tuple[bytes, int] | None:
     rowid = int.from_bytes(content[end - width : end], "big", signed=True) if width else last - 8
     key = bytes(content[header_end : header_end + _value_size(first)])
     return first.to_bytes(9, "big") + key, rowid
+
+
+def _first_integer(content: Page, start: int) -> int | None:
+    """The first column of the record at ``start``, where it is an integer."""
+    header_size, position = varint(content, start)
+    serial_type, _ = varint(content, position)
+    width = _INTEGER_SIZES.get(serial_type)
+    if width is None or start + header_size + width > len(content):
+        return None
+    stored = content[start + header_size : start + header_size + width]
+    return int.from_bytes(stored, "big", signed=True) if width else serial_type - 8
 
 
 def _value_size(serial_type: int) -> int:

@@ -95,23 +95,30 @@ class Trees:
                 return
             path = (*path[:-1], Step(node, position), *below)
 
-    def leaf_of_row(self, rowid: int, path: Path, view: View) -> int:
-        """The page of the table at ``path`` that has the row; an interior page that is not at hand."""
+    def leaf_of(self, number: int, path: Path, view: View) -> int:
+        """The page of the tree at ``path`` that has the row, or the first entry of a number.
+
+        Otherwise the interior page on the way there that is not at hand.
+        """
         node = path[0].node
         for _ in path[1:]:
-            page = node.children[node.position_of_rowid(rowid)]
+            page = node.children[node.position_of(number)]
             found = self.node(page, view)
             if found is None:
                 return page
             node = found
-        return node.children[node.position_of_rowid(rowid)]
+        return node.children[node.position_of(number)]
 
-    def bounds(self, path: Path) -> tuple[int | None, int | None]:
-        """The rowids that the leaf at ``path`` lies between: above the first, up to the second."""
+    def bounds(self, path: Path) -> tuple[int | None, int | None] | None:
+        """The numbers that the leaf at ``path`` lies between: above the first, up to the second.
+
+        None where the tree is not ordered by numbers.
+        """
         low = high = None
         for node, position in path:
-            above = node.rowid_at(position)
-            below = node.rowid_at(position - 1)
+            above, below = node.number_at(position), node.number_at(position - 1)
+            if (above is None and position < node.child_count - 1) or (below is None and position):
+                return None
             high = above if above is not None else high
             low = below if below is not None else low
         return low, high

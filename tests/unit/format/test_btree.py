@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -36,11 +37,36 @@ def test_the_children_of_a_table_have_the_rows_that_its_keys_tell(tmp_path: Path
     assert node.is_table
     assert len(node.children) > 10
     for rowid in rowids:
-        leaf = page(file, node.children[node.position_of_rowid(rowid)])
+        leaf = page(file, node.children[node.position_of(rowid)])
         cells = int.from_bytes(leaf[3:5], "big")
         offsets = [int.from_bytes(leaf[8 + 2 * n : 10 + 2 * n], "big") for n in range(cells)]
         found = [varint(leaf, varint(leaf, offset)[1])[0] for offset in offsets]
         assert rowid % 2**64 in found
+
+
+@pytest.mark.parametrize("factor", [1, -3, 1 << 33])
+def test_the_children_of_an_index_have_the_numbers_that_its_keys_tell(tmp_path: Path, factor: int):
+    rows = [(n * factor, "x" * 40) for n in range(-400, 400)]
+    file, roots = database(tmp_path / "t", "CREATE TABLE t (a, b); CREATE INDEX i ON t (a, b)", rows)
+    node = InteriorNode(roots["i"], page(file, roots["i"]))
+    assert node.child_count == len(node.children) > 1
+
+    for number, _ in rows[::7]:
+        position = node.position_of(number)
+        low, high = node.number_at(position - 1), node.number_at(position)
+        assert (low is None) == (position == 0)
+        assert (high is None) == (position == node.child_count - 1)
+        assert low is None or low < number
+        assert high is None or number <= high
+
+
+def test_an_index_of_text_has_no_numbers(tmp_path: Path):
+    rows = [(f"{n:050}", n) for n in range(400)]
+    file, roots = database(tmp_path / "t", "CREATE TABLE t (a, b); CREATE INDEX i ON t (a, b)", rows)
+
+    node = InteriorNode(roots["i"], page(file, roots["i"]))
+
+    assert {node.number_at(position) for position in range(-1, node.child_count + 1)} == {None}
 
 
 def test_an_index_leaf_names_keys_and_rows(tmp_path: Path):
@@ -102,6 +128,7 @@ def test_any_bytes_give_an_answer(kind: int, content: bytes, number: int, rowid:
     node, leaf = InteriorNode(number, content), IndexLeaf(number, content)
 
     assert all(isinstance(child, int) for child in node.children)
-    assert 0 <= node.position_of_rowid(rowid) <= max(len(node.children) - 1, 255 * 256)
+    assert node.number_at(0) is None or isinstance(node.number_at(0), int)
+    assert 0 <= node.position_of(rowid) <= max(len(node.children) - 1, 255 * 256)
     assert all(isinstance(found, int) for _, found in leaf.entries)
     assert node.positions.keys() == set(node.children)

@@ -41,7 +41,7 @@ class Tree:
         while self.page(number)[0] in INTERIOR:
             yield number
             node = InteriorNode(number, self.page(number))
-            number = node.children[node.position_of_rowid(rowid)]
+            number = node.children[node.position_of(rowid)]
         yield number
 
     def leaves(self) -> list[int]:

@@ -152,7 +152,63 @@ def test_lookups_by_an_index_fetch_nothing_in_advance(sample: Sample):
         replay.read_all([root, leaf, *ways[3 * row : 3 * row + 3]])
 
     assert replay.waits > 15
-    assert len(replay.fetched) <= 3, "neighbours by chance: the index is small"
+    assert len(replay.fetched) <= 7, "a guess that is not made again, and neighbours by chance"
+
+
+def test_the_first_row_of_each_key_is_guessed_to_go_on_but_once(sample: Sample):
+    """``… WHERE user = ? LIMIT 1``, again and again, each in a transaction of its own."""
+    replay = sample.replay()
+
+    for user in (20, 220, 60, 180, 100, 140, 40, 200, 80, 160, 120):
+        root, leaf, *ways = sample.of_user(user)
+        replay.read_all([root, leaf, *ways[:3]])
+        replay.ahead.end()
+
+    assert len(replay.fetched) <= 7, "four, and neighbours by chance: the index is small"
+
+
+def test_a_guess_is_made_again_once_rows_were_seen_to_follow(sample: Sample):
+    replay = sample.replay()
+    for user in (20, 220):
+        root, leaf, *ways = sample.of_user(user)
+        replay.read_all([root, leaf, *ways[:3]])
+        replay.ahead.end()
+    before = len(replay.fetched)
+
+    replay.read_all(sample.of_user(100))
+    replay.ahead.end()
+    replay.waits = 0
+    replay.read_all(sample.of_user(180))
+
+    assert len(replay.fetched) > before
+    assert replay.waits <= 3, "an index leaf or two, and the first row"
+
+
+@pytest.mark.parametrize("left_out", [1, 2, 3])
+def test_a_join_by_the_rows_of_an_index_is_fetched_side_by_side(tmp_path: Path, left_out: int):
+    """Rows of one user are looked up in an index on another table; some of them are not there."""
+    rnd = random.Random(1)
+    file = build(
+        tmp_path / "join.db",
+        "CREATE TABLE post (id INTEGER PRIMARY KEY, user); CREATE INDEX by_user ON post (user);"
+        "CREATE TABLE note (post, text); CREATE INDEX by_post ON note (post, text)",
+        ("INSERT INTO post VALUES (?, ?)", ((n, rnd.randrange(USERS)) for n in range(ROWS))),
+        ("INSERT INTO note VALUES (?, ?)", ((n, "x" * 1000) for n in range(ROWS))),
+    )
+    found = trees(file, tmp_path / "join.db")
+    leaf = next(iter(found["by_user"].leaves()))
+    entries = IndexLeaf(leaf, found["by_user"].page(leaf)).entries
+    rows = [rowid for key, rowid in entries if key == entries[0][0]][::left_out]
+    replay = Replay(file)
+
+    replay.read_all([*islice(found["by_user"].walk(), 1), leaf])
+    replay.waits = 0
+    for rowid in rows:
+        replay.read_all(found["by_post"].way_to(rowid))
+
+    assert len(rows) > 5
+    assert replay.waits <= 4
+    assert len(replay.fresh) <= 2 * len(rows) + 4, "of what is left out as much again and more"
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
