@@ -4,8 +4,8 @@ A block that is not in memory is taken for part of a scan
 
 * where the leaf before it (or after it, for a scan downwards) in the order of its B-tree was read
   shortly before, wherever in the file that lies; or it is the first leaf of its tree;
-* where it and a row read before it follow each other in an index leaf: then the rows that the leaf
-  names next are, though their leaves lie anywhere;
+* where it and a row read before it follow each other in an index leaf, or it has the first row of a
+  key there: then the rows that the leaf names next are, though their leaves lie anywhere;
 * where its B-tree is not known (overflow pages, say), and the block before or after it was read.
 
 Anything else is taken for random access and fetches nothing in advance.
