@@ -106,7 +106,13 @@ class Snapshot:
 
     def contents_at_hand(self, blocks: Iterable[int]) -> dict[int, bytes]:
         """Blocks in memory, as they are stored: without the tail. 0 requests."""
-        return self._stored.contents_at_hand(blocks)
+        stored, wanted = self._stored, list(blocks)
+        found = {block: stored.held[block] for block in wanted if block in stored.held}
+        for block, locator in stored.map.locators_at_hand(stored.not_held(wanted)):
+            cached = stored.blocks.peek(block, locator)
+            if cached is not None:
+                found[block] = cached.content
+        return found
 
     def keep(self, locators: Mapping[int, Locator], contents: Mapping[int, bytes]) -> None:
         """Have the contents of blocks in memory that were just written to these places."""

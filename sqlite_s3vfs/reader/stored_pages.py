@@ -66,16 +66,6 @@ class StoredPages:
         """Bring blocks into memory in parallel; their valid bytes, holes left out."""
         return self.blocks.fetch(self.map.locators(self.not_held(blocks)), self._missing)
 
-    def contents_at_hand(self, blocks: Iterable[int]) -> dict[int, bytes]:
-        """Blocks that are in memory; their valid bytes."""
-        wanted = list(blocks)
-        found = {block: self.held[block] for block in wanted if block in self.held}
-        for block, locator in self.map.locators_at_hand(self.not_held(wanted)):
-            cached = self.blocks.peek(block, locator)
-            if cached is not None:
-                found[block] = cached.content
-        return found
-
     def not_held(self, blocks: Iterable[int]) -> Iterable[int]:
         """Without those that are kept for good."""
         return (block for block in blocks if block not in self.held) if self.held else blocks
