@@ -93,23 +93,38 @@ class MapObjects:
         name: ObjectName,
         decode: Callable[[bytes, bytes, ObjectName], V],
     ) -> V:
+        """From memory, the disk or the store; where another thread is reading it, that is waited for."""
         cached = cache.get(name)
         if cached is not None:
             return cached
+        flight, mine, others = self._engine.flights.claim([(-1, name)])
+        for other in others.values():
+            other.wait()
+        try:
+            cached = cache.get(name)
+            if cached is None:
+                cached = self._decoded(name, decode)
+                cache.put(name, cached, 1)
+            return cached
+        finally:
+            self._engine.flights.land(flight, mine, None)
+
+    def _body(self, name: ObjectName) -> bytes:
         key = self._keys.map_piece(name)
-        body, disk = None, self._engine.disk
-        if disk is not None:
-            body = disk.get(f"{self._engine.store.identity}/{key}")
+        disk, place = self._engine.disk, f"{self._engine.store.identity}/{self._keys.map_piece(name)}"
+        body = disk.get(place) if disk is not None else None
         if body is None:
             found = self._engine.store.get(key)
             if not isinstance(found, Fetched):
                 raise self._missing(key)
             body = found.body
             if disk is not None:
-                disk.put(f"{self._engine.store.identity}/{key}", body)
+                disk.put(place, body)
+        return body
+
+    def _decoded(self, name: ObjectName, decode: Callable[[bytes, bytes, ObjectName], V]) -> V:
+        body = self._body(name)
         try:
-            decoded = decode(body, self._database_id, name)
+            return decode(body, self._database_id, name)
         except CorruptError as error:
-            raise unreadable("a piece of the block map", key, error) from error
-        cache.put(name, decoded, 1)
-        return decoded
+            raise unreadable("a piece of the block map", self._keys.map_piece(name), error) from error
