@@ -154,7 +154,7 @@ def _memory(found: _Found, way: str, cache_bytes: Mapping[str, int]) -> Evidence
 
 
 _BARS: Sequence[tuple[str, Callable[[_Found, str], Evidence | None]]] = (
-    ("open a database of 3 pages: 1 request", _counts("tiny", requests=1)),
+    ("open a database of 3 pages: 1 request and freshness", _counts("tiny", requests=2)),
     ("cold lookup by rowid: 3 round trips, 2 MiB", _counts("rowid", trips=3, mib=2)),
     ("cold lookup by text index: 4 round trips", _counts("text", trips=4)),
     ("another lookup: 1 GET and freshness", _counts("rowid", "interior", requests=2)),
