@@ -188,4 +188,4 @@ def _is_pinned(row: Died, pins: Iterable[int]) -> bool:
 
 
 def _is_void(row: Died, restores: Iterable[Restore]) -> bool:
-    return any(row.first <= made.restored < row.died <= made.version for made in restores)
+    return any(row.first <= made.restored < row.died < made.version for made in restores)

@@ -233,10 +233,12 @@ class PastObjects:
         """What the map of ``kept`` refers to and that of ``following`` does not.
 
         The objects of a piece come before the piece, so that a piece that is gone tells that they are.
+        What is listed as dead before is not: a restore has brought it back.
         """
-        still = {row.ref for row in following.died}
+        later = [row for row in following.died if row.died >= died]
+        still = {row.ref for row in later}
         still.update(row.ref for row in self._objects(following))
-        for row in following.died:
+        for row in later:
             if row.ref.role is Role.MAP_NODE:
                 still.update(below.ref for below in self._below(row, following))
         for row in self._objects(kept):

@@ -16,6 +16,7 @@ from unit.planning.test_commits_against_a_model import (
     operations,
     writers,
 )
+from unit.planning.test_planted_mistakes import large
 
 KINDS = "wwwWnnbbcrRpffTTTTPPPPiusss"
 codes = st.tuples(st.sampled_from(KINDS), choices, choices, writers)
@@ -57,6 +58,13 @@ def test_what_can_be_asked_for_is_there_and_nothing_else_stays(seed):
         for _ in range(16)
     ]
     live(steps(chosen, page_size, block_size), page_size, block_size)
+
+
+def test_what_a_restore_takes_away_is_dead_though_another_one_brought_it_back():
+    """Version 1 comes back as version 3, and goes for good with version 4, which is version 2 again."""
+    world = live([large(2, 3, 4), large(2, 3, 4), Restore(1), Restore(1)])
+
+    assert not [thing for thing in world._things_here() if thing[1] <= 2]
 
 
 @pytest.mark.long
