@@ -239,6 +239,35 @@ def test_a_shell_completes_commands_and_options(words: str, offered: list[str]):
     assert [line.partition(",")[2] for line in ended.stdout.splitlines()] == offered
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("shell", "current"), [("zsh", "1"), ("fish", "chec")])
+def test_the_other_shells_complete_as_well(shell: str, current: str):
+    """What their scripts ask the program; fish tells the word itself, zsh its number."""
+    variables = {
+        "_SQLITE_S3VFS_COMPLETE": f"{shell}_complete", "COMP_WORDS": "sqlite-s3vfs chec",
+        "COMP_CWORD": current,
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "sqlite_s3vfs"], cwd=ROOT, env={**os.environ, **variables},
+        capture_output=True, text=True,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "checkpoint" in ended.stdout
+    assert "verify" not in ended.stdout
+
+
+@pytest.mark.slow
+def test_bash_takes_the_script(cli: Command):
+    script = cli("completion", "bash").out
+    ended = subprocess.run(
+        ["bash", "--norc", "-c", f"{script}\ncomplete -p sqlite-s3vfs"], capture_output=True, text=True
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("complete ")
+
+
 def test_all_commands_are_loaded_by_name():
     for name in COMMANDS:
         assert group.get_command(None, name).name == name
