@@ -52,10 +52,12 @@ class Engine:
         self.conditions_proven = False
         """Whether the probe has found that the store honours conditional writes."""
         self.flights = Flights()
-        self.advance = Advance(self.pool)
         self.blocks = BlockCache(
             self.settings.cache_bytes,
             on_unused=lambda unused: self.metrics.count_advance(unused=unused),
+        )
+        self.advance = Advance(
+            self.pool, self.advance_bytes_max, unused=lambda: self.blocks.fresh_weight
         )
         directory, bound = self.settings.cache_dir, self.settings.cache_dir_bytes
         self.disk = DiskCache(directory, bound, self.ids) if directory else None
@@ -66,7 +68,7 @@ class Engine:
 
     @property
     def advance_bytes_max(self) -> int:
-        """How much may be fetched in advance for one connection: what is kept must live until used."""
+        """How much may be under way in advance or wait to be used: what is kept must live until then."""
         return min(ADVANCE_BYTES_MAX, self.settings.cache_bytes // 2)
 
     def close(self) -> None:

@@ -6,6 +6,9 @@
 * **What SQLite waits for goes first.** Fetching in advance never has more requests under way than
   the pool has threads to spare, and what is queued for it is not in the pool yet: it is
   taken out of the queue by whoever needs it sooner.
+* **Nothing fetched in advance pushes out what was.** What is under way in advance and what came and
+  was not used yet are bounded together, for all connections; what is beyond waits in the queue. A
+  single request may be larger.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.errors import S3VFSError
 from sqlite_s3vfs.pool import Pool
 
@@ -30,14 +35,14 @@ class Flight:
 
     def __init__(self) -> None:
         self._landed = threading.Event()
-        self._contents: Mapping[Key, bytes] | None = None
+        self._contents: Mapping[Key, Content] | None = None
 
-    def wait(self) -> Mapping[Key, bytes]:
+    def wait(self) -> Mapping[Key, Content]:
         """The contents; empty where the request failed."""
         self._landed.wait()
         return self._contents or {}
 
-    def land(self, contents: Mapping[Key, bytes] | None) -> None:
+    def land(self, contents: Mapping[Key, Content] | None) -> None:
         """The request has ended."""
         self._contents = contents
         self._landed.set()
@@ -71,7 +76,7 @@ class Flights:
         return own, mine, others
 
     def land(
-        self, flight: Flight, keys: Iterable[Key], contents: Mapping[Key, bytes] | None
+        self, flight: Flight, keys: Iterable[Key], contents: Mapping[Key, Content] | None
     ) -> None:
         """A flight has brought ``contents``; None where it failed. To be called in any case."""
         with self._flights_lock:
@@ -89,8 +94,11 @@ class Flights:
 class Advance:
     """Fetches in advance: queued, a bounded number at once, and dropped when no longer wanted."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, bytes_max: int, unused: Callable[[], int]) -> None:
+        """``unused`` tells how many bytes came in advance and wait to be used."""
         self._pool = pool
+        self._bytes_max = bytes_max
+        self._unused = unused
         self._limit = max(0, pool.size - 2) or min(1, pool.size - 1)
         self.after_fork()
 
@@ -102,13 +110,20 @@ class Advance:
     def __contains__(self, key: Key) -> bool:
         return key in self._waiting
 
-    def start(self, owner: object, keys: Sequence[Key], fetch: Callable[[], None]) -> None:
-        """Have ``fetch`` run in the background; it is one request, for the blocks ``keys``."""
-        job = _Job(owner, tuple(keys), fetch)
+    def start(
+        self, owner: object, keys: Sequence[Key], size: int, fetch: Callable[[], None]
+    ) -> None:
+        """Have ``fetch`` run in the background: one request, for blocks of ``size`` bytes together."""
+        job = _Job(owner, tuple(keys), size, fetch)
         with self._queue_lock:
             self._queue.append(job)
             self._waiting.update(dict.fromkeys(keys, job))
         self._run_more()
+
+    def go_on(self) -> None:
+        """Some of what came in advance was used: there may be room for more."""
+        if self._queue:
+            self._run_more()
 
     def take(self, key: Key) -> Sequence[Key]:
         """Take the request that would bring a block out of the queue: its blocks, if it was there."""
@@ -141,6 +156,7 @@ class Advance:
         self._queue: deque[_Job] = deque()
         self._waiting: dict[Key, _Job] = {}
         self._running = 0
+        self._bytes = 0
 
     def _forget(self, job: _Job) -> None:
         for key in job.keys:
@@ -152,25 +168,34 @@ class Advance:
             with self._queue_lock:
                 if not self._queue or self._running >= self._limit:
                     return
-                job = self._queue.popleft()
+                job = self._queue[0]
+                before = self._bytes + self._unused()
+                if before and before + job.size > self._bytes_max:
+                    return
+                self._queue.popleft()
                 self._forget(job)
                 self._running += 1
-            self._pool.submit(job.fetch).add_done_callback(self._ended)
+                self._bytes += job.size
+            self._pool.submit(job.fetch).add_done_callback(partial(self._ended, job.size))
 
-    def _ended(self, future: object) -> None:
+    def _ended(self, size: int, future: object) -> None:
         with self._queue_lock:
             self._running -= 1
+            self._bytes -= size
         self._run_more()
 
 
 class _Job:
     """A request that waits for its turn."""
 
-    __slots__ = ("fetch", "keys", "owner")
+    __slots__ = ("fetch", "keys", "owner", "size")
 
-    def __init__(self, owner: object, keys: tuple[Key, ...], fetch: Callable[[], None]) -> None:
+    def __init__(
+        self, owner: object, keys: tuple[Key, ...], size: int, fetch: Callable[[], None]
+    ) -> None:
         self.owner = owner
         self.keys = keys
+        self.size = size
         self.fetch = fetch
 
 

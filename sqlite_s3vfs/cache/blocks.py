@@ -5,6 +5,8 @@
 * **Nothing is ever stale.** A key names a place that is written once.
 * **A scan does not push out what is used.** A block goes when it is the oldest and was not asked for
   a second time since it was last considered ("second chance"); a scan asks for each block once.
+* **The bound is that of the memory taken.** What stays for its second chance is copied out of its slab,
+  so that of all slabs only those at the end of the line are there in part.
 * **What was fetched in advance is told apart** (``fresh``) until somebody asks for it, so that
   predictions can be followed and those that were of no use be counted.
 """
@@ -12,7 +14,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
+
+Content = bytes | memoryview
+"""A view is one into a slab."""
 
 
 class CachedBlock:
@@ -20,7 +25,7 @@ class CachedBlock:
 
     __slots__ = ("content", "fresh", "used")
 
-    def __init__(self, content: bytes, *, fresh: bool) -> None:
+    def __init__(self, content: Content, *, fresh: bool) -> None:
         self.content = content
         self.fresh = fresh
         self.used = False
@@ -34,6 +39,7 @@ class BlockCache:
         self.capacity = capacity
         self._on_unused = on_unused
         self._weight = 0
+        self._fresh_weight = 0
         self._entries_lock = threading.RLock()
         self._entries: dict[Hashable, CachedBlock] = {}
 
@@ -41,7 +47,7 @@ class BlockCache:
         return key in self._entries
 
     def get(self, key: Hashable) -> CachedBlock | None:
-        """The block; None where it is not kept. Whoever uses a ``fresh`` one sets that to False."""
+        """The block; None where it is not kept. Whoever uses a ``fresh`` one says so (``use``)."""
         found = self._entries.get(key)
         if found is not None and not found.fresh:
             found.used = True
@@ -51,36 +57,74 @@ class BlockCache:
         """The same, without this counting as a use."""
         return self._entries.get(key)
 
-    def put(self, key: Hashable, content: bytes, *, fresh: bool = False) -> None:
+    def put(self, key: Hashable, content: Content, *, fresh: bool = False) -> None:
         """Keep a block, at the cost of others."""
-        if len(content) > self.capacity:
-            return
+        self.put_all([(key, content)], fresh=fresh)
+
+    def put_all(self, blocks: Iterable[tuple[Hashable, Content]], *, fresh: bool) -> None:
+        """Keep blocks side by side: those of one slab then leave one after the other."""
+        unused = 0
         with self._entries_lock:
-            old = self._entries.pop(key, None)
-            if old is not None:
-                self._weight -= len(old.content)
-            self._entries[key] = CachedBlock(content, fresh=fresh and (old is None or old.fresh))
-            self._weight += len(content)
-            unused = self._make_room()
+            for key, content in blocks:
+                if len(content) <= self.capacity:
+                    self._add(key, content, fresh=fresh)
+                    unused += self._make_room()
         if unused and self._on_unused:
             self._on_unused(unused)
+
+    def _add(self, key: Hashable, content: Content, *, fresh: bool) -> None:
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self._weight -= len(old.content)
+            fresh = self._no_more_fresh(old) and fresh
+        self._entries[key] = CachedBlock(content, fresh=fresh)
+        self._weight += len(content)
+        self._fresh_weight += len(content) if fresh else 0
+
+    def use(self, cached: CachedBlock) -> bool:
+        """Somebody has asked for a block: whether it was the first time since it came in advance."""
+        if not cached.fresh:
+            return False
+        with self._entries_lock:
+            return self._no_more_fresh(cached)
+
+    def give_up(self, key: Hashable) -> None:
+        """Nobody waits for a block any more that may have come in advance."""
+        cached = self._entries.get(key)
+        if cached is not None and self.use(cached) and self._on_unused:
+            self._on_unused(len(cached.content))
 
     def clear(self) -> None:
         """Forget everything."""
         with self._entries_lock:
             self._entries.clear()
-            self._weight = 0
+            self._weight = self._fresh_weight = 0
 
     @property
     def weight(self) -> int:
         """Bytes of what is kept."""
         return self._weight
 
+    @property
+    def fresh_weight(self) -> int:
+        """Bytes among them that came in advance and were not asked for yet."""
+        return self._fresh_weight
+
     def forget_locks(self) -> None:
         """In a forked child: another thread of the parent may have held the lock at the fork."""
         self._entries_lock = threading.RLock()
         self._entries = dict(self._entries)
-        self._weight = sum(len(entry.content) for entry in self._entries.values())
+        entries = self._entries.values()
+        self._weight = sum(len(entry.content) for entry in entries)
+        self._fresh_weight = sum(len(entry.content) for entry in entries if entry.fresh)
+
+    def _no_more_fresh(self, cached: CachedBlock) -> bool:
+        """Whether it was fresh until now."""
+        if not cached.fresh:
+            return False
+        cached.fresh = False
+        self._fresh_weight -= len(cached.content)
+        return True
 
     def _make_room(self) -> int:
         """Let the oldest go until what is left fits; the bytes among them that were of no use."""
@@ -90,8 +134,9 @@ class BlockCache:
             entry = self._entries.pop(key)
             if entry.used:
                 entry.used = False
+                entry.content = bytes(entry.content)        # without the rest of its slab
                 self._entries[key] = entry
                 continue
             self._weight -= len(entry.content)
-            unused += len(entry.content) if entry.fresh else 0
+            unused += len(entry.content) if self._no_more_fresh(entry) else 0
         return unused

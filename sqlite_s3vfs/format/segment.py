@@ -17,7 +17,7 @@ import zstandard
 from blake3 import blake3
 
 from sqlite_s3vfs.errors import CorruptError
-from sqlite_s3vfs.format.envelope import ObjectKind, decompress, seal, unseal
+from sqlite_s3vfs.format.envelope import ObjectKind, Unpacker, decompress, seal, unseal
 from sqlite_s3vfs.format.fields import Record, pack, rows, unpack_map
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 
@@ -110,8 +110,12 @@ def decode_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes
     return bytes(opened_frame(stored, random, block))
 
 
-def opened_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes | memoryview:
+def opened_frame(
+    stored: bytes | memoryview, random: bytes, block: int, unpacker: Unpacker | None = None
+) -> bytes | memoryview:
     """The same, as a part of ``stored`` itself where the block is not compressed.
+
+    Whoever opens many gives one ``unpacker`` for all of them.
 
     Raises:
         CorruptError: damaged, cut short, or the frame of another block or segment.
@@ -125,7 +129,7 @@ def opened_frame(stored: bytes | memoryview, random: bytes, block: int) -> bytes
     (checksum,) = _CHECKSUM.unpack_from(stored, _HEADER.size)
     if length != len(body) or checksum != zlib.crc32(body, zlib.crc32(stored[: _HEADER.size])):
         raise CorruptError(f"block frame is damaged: the checksum does not match. block={block}")
-    content = body if codec == _STORED else decompress(body, size)
+    content = body if codec == _STORED else decompress(body, size, unpacker=unpacker)
     if codec > _ZSTD or len(content) != size:
         raise CorruptError(f"block frame cannot be unpacked. block={block} codec={codec}")
     return content

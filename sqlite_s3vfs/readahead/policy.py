@@ -27,11 +27,13 @@ TELLING = frozenset({INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF})
 """First bytes of the pages that tell about others."""
 START_BYTES = 512 << 10
 ENOUGH_BYTES = 8 << 20
-BATCH_BYTES = 2 << 20
+BATCH_BYTES = 4 << 20
 ROWS_BYTES = 8 << 20
 _RECENT = 8
 """Changes of block that a scan may be away, reading an index or another table."""
 _STREAMS = 8
+_AWAY_MAX = 64
+"""Blocks read for other scans, after which one is taken for ended."""
 
 
 class ReadAhead:
@@ -44,25 +46,25 @@ class ReadAhead:
         self._order = IndexOrder(self._trees)
         self._recent: deque[int] = deque(maxlen=_RECENT)
         self._streams: list[Stream] = []
+        self._reads = 0
 
     def saw(self, page: int, content: bytes | memoryview) -> None:
         """SQLite has read a page that tells about others (``TELLING``), or may do so."""
+        content = bytes(content)                # a view would keep all that lies around it
         kind = page_type(content, page)
         if kind in (TABLE_INTERIOR, INDEX_INTERIOR):
             self._trees.saw(page, content)
         elif kind == INDEX_LEAF:
             self._order.saw_leaf(page, content)
 
-    def passed(self, block: int) -> None:
-        """SQLite reads a block that was in memory."""
-        self._recent.append(block)
-
     def used(self, block: int, view: View, *, waited: bool) -> list[int]:
-        """SQLite reads a block that was fetched in advance, for the first time."""
+        """SQLite comes to a block that is in memory, or (``waited``) was being fetched in advance."""
         self._recent.append(block)
         for stream in self._streams:
             if block in stream:
-                return stream.follow(block, view, waited=waited)
+                self._reads += 1
+                stream.at = self._reads
+                return stream.follow(block, view, waited=waited, share=self._share())
         return []
 
     def missed(self, page: int, view: View) -> list[int]:
@@ -70,18 +72,27 @@ class ReadAhead:
         block = block_of(view, page)
         if any(block in stream for stream in self._streams):
             return self.used(block, view, waited=True)
-        stream = self._detect(page, block, view) if self._bytes_max else None
+        expected = self._streams and view.is_near(block)    # under way, and come to out of turn
+        stream = self._detect(page, block, view) if self._bytes_max and not expected else None
         self._recent.append(block)
-        if stream is None:
+        if stream is None or any(stream.is_part_of(other) for other in self._streams):
             return []
+        self._reads += 1
+        stream.at = self._reads
         self._streams.append(stream)
         del self._streams[:-_STREAMS]
         return stream.start(view)
 
-    def end(self) -> None:
-        """The transaction is over, and every scan with it."""
+    def end(self) -> list[int]:
+        """The transaction is over, and every scan with it: what was fetched and is not wanted now."""
+        unwanted = [block for stream in self._streams for block in stream]
         self._streams.clear()
         self._order.end()
+        return unwanted
+
+    def _share(self) -> int:
+        """Among how many scans the bound is divided."""
+        return sum(stream.at > self._reads - _AWAY_MAX for stream in self._streams)
 
     def _detect(self, page: int, block: int, view: View) -> Stream | None:
         path = self._trees.path_to(page)
@@ -112,12 +123,14 @@ class ReadAhead:
 
     def _scan(self, view: View) -> Depth:
         most = max(1, self._bytes_max // view.block_size)
+        batch = max(1, BATCH_BYTES // view.block_size)
+        roomy = most - batch if most > 2 * batch else most      # so that a batch may be longer
         return Depth(
             first=min(most, max(1, START_BYTES // view.block_size)),
             growth=2,
-            enough=min(most, max(1, ENOUGH_BYTES // view.block_size)),
+            enough=min(roomy, max(1, ENOUGH_BYTES // view.block_size)),
             most=most,
-            batch=max(1, BATCH_BYTES // view.block_size),
+            batch=batch,
         )
 
     def _rows(self, view: View) -> Depth:

@@ -4,7 +4,8 @@
   used before, beside a small start.
 * **Depth follows the need.** Beyond a few MiB it grows only while SQLite waits for what was fetched in
   advance: so it adapts to latency and bandwidth without measuring either.
-* **Few large requests.** What comes next is handed out in batches, once the distance has room for one.
+* **Few large requests.** What comes next is handed out in batches, once the distance has room for one,
+  and a batch ends where a stored object does if that is near: the next one then begins with another.
 """
 
 from __future__ import annotations
@@ -41,42 +42,71 @@ class Stream:
         self._depth = depth
         self._enough = depth.enough
         self._issued: dict[int, None] = {}
+        self._held_back: int | None = None
         self.used = used
+        self.at = 0
+        """When it was followed last, in reads of all streams."""
 
     def __contains__(self, block: int) -> bool:
         return block in self._issued
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._issued)
+
+    def is_part_of(self, other: Stream) -> bool:
+        """Whether another stream is about to fetch, or has fetched, what comes first in this one."""
+        if self._held_back is None:
+            self._held_back = next(self._blocks, None)
+        return self._held_back is not None and (
+            self._held_back in other or self._held_back == other._held_back
+        )
+
     def start(self, view: View) -> list[int]:
         """What to fetch at once."""
-        return self._next(self._target(), view)
+        count = min(self._allowed(1), self._enough)
+        return self._next(count, count, view)
 
-    def follow(self, block: int, view: View, *, waited: bool) -> list[int]:
-        """SQLite has come to ``block``, which was issued, and ``waited`` for it: what to fetch now."""
+    def follow(self, block: int, view: View, *, waited: bool, share: int = 1) -> list[int]:
+        """SQLite has come to ``block``, which was issued, and ``waited`` for it: what to fetch now.
+
+        ``share``: so many streams divide the bound among themselves.
+        """
         passed = -1
         while passed != block:
             passed = next(iter(self._issued))
             del self._issued[passed]
             self.used += 1
+        depth = self._depth
         if waited and self.used >= self._enough:
-            self._enough = min(2 * self._enough, self._depth.most)
-        target = self._target()
+            self._enough = max(depth.enough, min(2 * self._enough, depth.most - depth.batch))
+        target = min(self._allowed(share), self._enough)
         room = target - len(self._issued)
-        return self._next(room, view) if room >= min(self._depth.batch, max(1, target // 4)) else []
+        if room < min(depth.batch, max(1, target // 4)):
+            return []
+        return self._next(room, self._allowed(share) - len(self._issued), view)
 
-    def _target(self) -> int:
-        """How many blocks may be fetched and not used yet."""
-        return min(max(self._depth.first, self._depth.growth * self.used), self._enough)
+    def _allowed(self, share: int) -> int:
+        """How many blocks may be fetched and not used yet, so that waste stays bounded."""
+        depth = self._depth
+        return max(1, min(max(depth.first, depth.growth * self.used), depth.most // max(1, share)))
 
-    def _next(self, count: int, view: View) -> list[int]:
+    def _next(self, count: int, allowed: int, view: View) -> list[int]:
+        """About ``count`` blocks, ending where a stored object does if that is near."""
+        most = min(count + self._depth.batch - 1, allowed)
         found: list[int] = []
         skips = 0
-        while len(found) < count and skips < _SKIPS_MAX:
-            block = next(self._blocks, None)
+        while len(found) < most and skips < _SKIPS_MAX:
+            block, self._held_back = self._held_back, None
+            if block is None:
+                block = next(self._blocks, None)
             if block is None:
                 break
             if block in self._issued or view.is_near(block):
                 skips += 1
                 continue
+            if len(found) >= count and not view.is_together(block, found[-1]):
+                self._held_back = block
+                break
             self._issued[block] = None
             found.append(block)
         return found

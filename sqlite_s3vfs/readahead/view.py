@@ -30,6 +30,9 @@ class View(Protocol):
     def is_near(self, block: int) -> bool:
         """Whether a block is in memory, or is being fetched."""
 
+    def is_together(self, block: int, other: int) -> bool:
+        """Whether two blocks lie in one object, so that one request may bring both."""
+
 
 def block_of(view: View, page: int) -> int:
     """The block in which a page begins."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-from sqlite_s3vfs.cache import CachedBlock, DiskCache
+from sqlite_s3vfs.cache import CachedBlock, Content, DiskCache, Slab
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError, unreadable
 from sqlite_s3vfs.fetching import Key
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
+from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Owner
 from sqlite_s3vfs.format.segment import opened_frame
@@ -24,10 +24,11 @@ RANGE_MAX = (4 << 20) + (256 << 10)
 GAP_MAX = 256 << 10
 """Bytes between two wanted blocks that are rather read along than asked for apart."""
 
+IN_SLAB_MIN = 8
+"""Blocks that come by one request and then share a slab."""
+
 Missing = Callable[[str], Exception]
-Content = bytes | memoryview
-C = TypeVar("C", bytes, Content)
-_Store = Callable[[int, Locator, Content], C]
+_Copy = Callable[[Content], Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class BlockReader:
             raise CorruptError(f"the map refers to an unknown owner. owner={source.owner}")
         return self._keys[source.owner]
 
-    def fetch(self, wanted: Mapping[int, Locator], missing: Missing) -> dict[int, bytes]:
+    def fetch(self, wanted: Mapping[int, Locator], missing: Missing) -> dict[int, Content]:
         """The contents of blocks (each ``locator.valid`` bytes), by the fewest ranged GETs, in parallel.
 
         Blocks that another thread is fetching are waited for.
@@ -80,7 +81,7 @@ class BlockReader:
         Raises:
             CorruptError: a frame is not what was written.
         """
-        found: dict[int, bytes] = {}
+        found: dict[int, Content] = {}
         lacking = {}
         for block, locator in wanted.items():
             cached = self.cached(block, locator)
@@ -96,15 +97,15 @@ class BlockReader:
 
     def _fetch_or_wait(
         self, wanted: Mapping[int, Locator], missing: Missing
-    ) -> dict[int, bytes]:
+    ) -> dict[int, Content]:
         """Blocks that nobody is fetching, then those that others bring, as far as they did."""
         flights = self._engine.flights
         keys = {self.key_of(block, locator): block for block, locator in wanted.items()}
         flight, mine, others = flights.claim(keys)
-        found: dict[int, bytes] = {}
+        found: dict[int, Content] = {}
         try:
             own = {keys[key]: wanted[keys[key]] for key in mine}
-            tasks = self.tasks(own, missing)
+            tasks = self.tasks(own, missing, keep=True)
             read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
             for contents in read:
                 found.update(contents)
@@ -124,74 +125,73 @@ class BlockReader:
         What is stored as it is comes as a part of the answer, which stays in memory as long.
         """
         submit = self._engine.pool.submit
-        return [submit(task) for task in self._tasks(wanted, missing, _as_it_is)]
+        return [submit(task) for task in self.tasks(wanted, missing, keep=False)]
 
     def tasks(
-        self, wanted: Mapping[int, Locator], missing: Missing, *, fresh: bool = False
-    ) -> list[Callable[[], dict[int, bytes]]]:
-        """One request each, whose blocks are kept in memory; ``fresh``: not asked for yet."""
-
-        def kept(block: int, locator: Locator, content: Content) -> bytes:
-            whole = bytes(content)                  # by itself, not with the answer that brought it
-            self._engine.blocks.put(self.key_of(block, locator), whole, fresh=fresh)
-            return whole
-
-        return self._tasks(wanted, missing, kept)
-
-    def _tasks(
-        self, wanted: Mapping[int, Locator], missing: Missing, store: _Store[C]
-    ) -> list[Callable[[], dict[int, C]]]:
-        tasks: list[Callable[[], dict[int, C]]] = [
-            partial(self._read_range, part, missing, store) for part in ranges_of(wanted)
+        self, wanted: Mapping[int, Locator], missing: Missing, *, keep: bool, fresh: bool = False
+    ) -> list[Callable[[], dict[int, Content]]]:
+        """One request each. What is to be kept may be ``fresh``: not asked for yet."""
+        tasks: list[Callable[[], dict[int, Content]]] = [
+            partial(self._read_range, part, missing, keep=keep, fresh=fresh)
+            for part in ranges_of(wanted)
         ]
         return tasks + [
-            partial(self._read_ancestor, block, locator, missing, store)
+            partial(self._read_ancestor, block, locator, missing, keep=keep, fresh=fresh)
             for block, locator in wanted.items()
             if isinstance(locator.source, AncestorSource)
         ]
 
-    def _read_range(self, part: Range, missing: Missing, store: _Store[C]) -> dict[int, C]:
+    def _read_range(
+        self, part: Range, missing: Missing, *, keep: bool, fresh: bool
+    ) -> dict[int, Content]:
         """What is not on the local disk is asked for."""
+        copy: _Copy = bytes if keep else _as_it_is      # what is kept does not keep the answer
+        if keep and len(part.blocks) >= IN_SLAB_MIN:
+            copy = Slab(sum(locator.valid for _, locator in part.blocks)).add
         if self._engine.disk is None:
-            return self._request(part, missing, store)
-        contents = self._from_disk(self._engine.disk, part, store)
-        lacking = {block: locator for block, locator in part.blocks if block not in contents}
-        for rest in ranges_of(lacking):
-            contents.update(self._request(rest, missing, store))
+            contents = self._request(part, missing, copy)
+        else:
+            contents = self._from_disk(self._engine.disk, part, copy)
+            lacking = {block: locator for block, locator in part.blocks if block not in contents}
+            for rest in ranges_of(lacking):
+                contents.update(self._request(rest, missing, copy))
+        if keep:
+            keys = ((self.key_of(block, locator), contents[block]) for block, locator in part.blocks)
+            self._engine.blocks.put_all(keys, fresh=fresh)
         return contents
 
-    def _request(self, part: Range, missing: Missing, store: _Store[C]) -> dict[int, C]:
+    def _request(self, part: Range, missing: Missing, copy: _Copy) -> dict[int, Content]:
         key = self._keys_of(part.source).segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        body, disk = memoryview(fetched.body), self._engine.disk
-        contents = {}
+        body, disk, unpacker = memoryview(fetched.body), self._engine.disk, Unpacker()
+        contents: dict[int, Content] = {}
         for block, locator in part.blocks:
             start = locator.offset - part.start
             frame = body[start : start + locator.length]
             try:
-                content = opened_frame(frame, part.source.name.random, block)
+                content = opened_frame(frame, part.source.name.random, block, unpacker)
             except CorruptError as error:
                 raise unreadable("a segment", key, error) from error
-            contents[block] = store(block, locator, _checked(block, locator, content))
+            contents[block] = copy(_checked(block, locator, content))
             if disk is not None:
                 disk.put(_disk_key(self._engine, key, block, locator), frame)
         return contents
 
-    def _from_disk(self, disk: DiskCache, part: Range, store: _Store[C]) -> dict[int, C]:
+    def _from_disk(self, disk: DiskCache, part: Range, copy: _Copy) -> dict[int, Content]:
         key = self._keys_of(part.source).segment(part.source.name)
-        contents = {}
+        contents: dict[int, Content] = {}
         for block, locator in part.blocks:
             frame = disk.get(_disk_key(self._engine, key, block, locator))
             if frame is not None:
                 content = opened_frame(frame, part.source.name.random, block)
-                contents[block] = store(block, locator, _checked(block, locator, content))
+                contents[block] = copy(_checked(block, locator, content))
         return contents
 
     def _read_ancestor(
-        self, block: int, locator: Locator, missing: Missing, store: _Store[C]
-    ) -> dict[int, C]:
+        self, block: int, locator: Locator, missing: Missing, *, keep: bool, fresh: bool
+    ) -> dict[int, Content]:
         assert isinstance(locator.source, AncestorSource), "an old block"
         key = self._keys_of(locator.source).ancestor_block(block)
         try:
@@ -203,10 +203,13 @@ class BlockReader:
             ) from error
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        return {block: store(block, locator, _checked(block, locator, fetched.body))}
+        content = _checked(block, locator, fetched.body)
+        if keep:
+            self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
+        return {block: content}
 
 
-def _as_it_is(_block: int, _locator: Locator, content: Content) -> Content:
+def _as_it_is(content: Content) -> Content:
     return content
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+from sqlite_s3vfs.cache import CachedBlock, Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.fetching import Key, quietly
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator
@@ -29,29 +30,35 @@ class InAdvance:
         """Have blocks fetched in the background, in this order, by the fewest ranged GETs."""
         for part in _requests(dict(wanted)):
             keys = [self._blocks.key_of(block, locator) for block, locator in part.items()]
-            self._engine.advance.start(owner, keys, partial(quietly, partial(self._fetch, part)))
+            size = sum(locator.valid for locator in part.values())
+            fetch = partial(quietly, partial(self._fetch, part))
+            self._engine.advance.start(owner, keys, size, fetch)
 
     def take(self, block: int, locator: Locator) -> Sequence[int]:
         """Take the request that a block is queued in: all its blocks, or none."""
         return [key[0] for key in self._engine.advance.take(self._blocks.key_of(block, locator))]
 
-    def drop(self, owner: object) -> None:
-        """Forget what ``owner`` has queued."""
+    def drop(self, owner: object, given_up: Iterable[tuple[int, Locator]]) -> None:
+        """Forget what ``owner`` has queued, and that it waits for what came."""
         self._engine.advance.drop(owner)
+        for block, locator in given_up:
+            self._engine.blocks.give_up(self._blocks.key_of(block, locator))
 
-    def note_used(self, size: int) -> None:
-        """A block of that size that was fetched in advance is asked for."""
-        self._engine.metrics.count_advance(used=size)
+    def note_use(self, cached: CachedBlock) -> None:
+        """A block is asked for, maybe for the first time since it was fetched in advance."""
+        if self._engine.blocks.use(cached):
+            self._engine.metrics.count_advance(used=len(cached.content))
+            self._engine.advance.go_on()
 
     def _fetch(self, wanted: Mapping[int, Locator]) -> None:
         """What is neither in memory nor under way; waits for nobody."""
         flights = self._engine.flights
         keys = {self._blocks.key_of(block, locator): block for block, locator in wanted.items()}
         flight, mine, _ = flights.claim(key for key in keys if key not in self._engine.blocks)
-        found: dict[Key, bytes] = {}
+        found: dict[Key, Content] = {}
         try:
             own = {keys[key]: wanted[keys[key]] for key in mine}
-            for task in self._blocks.tasks(own, self._missing, fresh=True):
+            for task in self._blocks.tasks(own, self._missing, keep=True, fresh=True):
                 contents = task()
                 found.update((key, contents[keys[key]]) for key in mine if keys[key] in contents)
             self._engine.metrics.count_advance(fetched=sum(map(len, found.values())))

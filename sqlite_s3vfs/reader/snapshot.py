@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.geometry import block_spans, overlapping
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.readahead import ReadAhead
-from sqlite_s3vfs.reader.block_reader import Content
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
 from sqlite_s3vfs.reader.stored_pages import StoredPages
 
@@ -100,14 +100,16 @@ class Snapshot:
         """Where blocks lie, holes left out."""
         return self._stored.map.locators(blocks)
 
-    def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
+    def fetch(self, blocks: Iterable[int]) -> dict[int, Content]:
         """Bring blocks into memory in parallel; their valid bytes, without the tail, holes left out."""
         return self._stored.fetch(blocks)
 
-    def contents_at_hand(self, blocks: Iterable[int]) -> dict[int, bytes]:
+    def contents_at_hand(self, blocks: Iterable[int]) -> dict[int, Content]:
         """Blocks in memory, as they are stored: without the tail. 0 requests."""
         stored, wanted = self._stored, list(blocks)
-        found = {block: stored.held[block] for block in wanted if block in stored.held}
+        found: dict[int, Content] = {
+            block: stored.held[block] for block in wanted if block in stored.held
+        }
         for block, locator in stored.map.locators_at_hand(stored.not_held(wanted)):
             cached = stored.blocks.peek(block, locator)
             if cached is not None:
@@ -147,19 +149,19 @@ class Snapshot:
                 file[max(0, start) : max(0, start) + len(visible)] = visible
         return bytes(file)
 
-    def window(self, offset: int) -> tuple[int, int, bytes]:
-        """The block at an offset, if it is in memory and nothing lies over it: start, stop and content.
+    def window(self, block: int, ahead: ReadAhead, *, again: bool) -> Content | None:
+        """The valid bytes of a block, if it is in memory and nothing lies over it.
 
-        Bytes of the file from start to stop are those of the content, as they lie there.
+        It counts as read by whom ``ahead`` belongs to, unless it was so just now (``again``).
         """
-        block = offset // self.block_size
-        if block in self._tail_blocks or not block:
-            return 0, 0, b""
-        return self._stored.window(offset)
+        if not block or block in self._tail_blocks or block in self._stored.held:
+            return None
+        return self._stored.window(block, ahead, again=again)
 
     def stop_advance(self, ahead: ReadAhead) -> None:
-        """What a connection has queued to be fetched in advance is not wanted any more."""
-        self._stored.in_advance.drop(ahead)
+        """A connection's transaction is over: what was fetched for it in advance is not wanted."""
+        stored = self._stored
+        stored.in_advance.drop(ahead, stored.map.locators_at_hand(ahead.end()))
 
     def _page_of_blocks(self, page: int) -> bytes:
         return bytes(self._stored.read((page - 1) * self.page_size, self.page_size, None))

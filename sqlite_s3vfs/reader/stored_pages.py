@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.blockmap import SegmentSource
 from sqlite_s3vfs.format.geometry import block_spans, overlapping
 from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.planning.interior import interior_content
 from sqlite_s3vfs.readahead import TELLING, ReadAhead
-from sqlite_s3vfs.reader.block_reader import BlockReader, Missing
+from sqlite_s3vfs.reader.block_reader import RANGE_MAX, BlockReader, Missing
 from sqlite_s3vfs.reader.in_advance import InAdvance
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
@@ -62,7 +63,7 @@ class StoredPages:
             ahead.saw(offset // self.page_size + 1, found)
         return found
 
-    def fetch(self, blocks: Iterable[int]) -> dict[int, bytes]:
+    def fetch(self, blocks: Iterable[int]) -> dict[int, Content]:
         """Bring blocks into memory in parallel; their valid bytes, holes left out."""
         return self.blocks.fetch(self.map.locators(self.not_held(blocks)), self._missing)
 
@@ -70,18 +71,24 @@ class StoredPages:
         """Without those that are kept for good."""
         return (block for block in blocks if block not in self.held) if self.held else blocks
 
-    def window(self, offset: int) -> tuple[int, int, bytes]:
-        """The block at an offset: where its valid bytes start and stop in the file, and these.
+    def window(
+        self, block: int, ahead: ReadAhead | None, *, again: bool = False
+    ) -> Content | None:
+        """The valid bytes of a block, where it is in memory; ``again``: as it was just now.
 
-        Empty where it is not in memory.
+        It counts as read by whom ``ahead`` belongs to, if not ``again``.
         """
-        block = offset // self.block_size
         locator = self.map.locator_at_hand(block)
-        cached = self.blocks.peek(block, locator) if locator else None
+        if locator is None:
+            return None
+        cached = (self.blocks.peek if again else self.blocks.cached)(block, locator)
         if cached is None:
-            return 0, 0, b""
-        start = block * self.block_size
-        return start, start + len(cached.content), cached.content
+            return None
+        if not again:
+            self.in_advance.note_use(cached)
+            if ahead is not None:
+                self._look_ahead(ahead.used(block, self, waited=False), ahead)
+        return cached.content
 
     def in_memory(self, page: int) -> bytes | None:
         """A page (from 1) as the blocks hold it, if that costs no request."""
@@ -111,40 +118,41 @@ class StoredPages:
         locator = self.map.locator_at_hand(block)
         return locator is not None and self.in_advance.is_near(block, locator)
 
+    def is_together(self, block: int, other: int) -> bool:
+        """See ``View``."""
+        first, second = self.map.locator_at_hand(block), self.map.locator_at_hand(other)
+        if first is None or second is None or not isinstance(first.source, SegmentSource):
+            return False
+        return first.source == second.source and abs(first.offset - second.offset) < RANGE_MAX
+
     def _within_block(
         self, block: int, start: int, stop: int, offset: int, ahead: ReadAhead | None
     ) -> bytes | memoryview:
         content = self._content(block, offset // self.page_size + 1, ahead)
         if len(content) >= stop:
             return memoryview(content)[start:stop]
-        return content[start:stop].ljust(stop - start, b"\x00")     # a hole, or a cut block (I3)
+        found = bytes(content[start:stop])
+        return found.ljust(stop - start, b"\x00")       # a hole, or a cut block (I3)
 
-    def _content(self, block: int, page: int, ahead: ReadAhead | None) -> bytes:
+    def _content(self, block: int, page: int, ahead: ReadAhead | None) -> Content:
         """A block; ``page`` is the one that is read."""
         if block in self.held:
             return self.held[block]
         locator = self.map.locator(block)
         if locator is None:
             return b""
-        cached = self.blocks.cached(block, locator)
-        if cached is None:
-            return self._fetched(block, page, locator, ahead)
-        if cached.fresh:
-            cached.fresh = False
-            self.in_advance.note_used(len(cached.content))
-            if ahead is not None:
-                self._look_ahead(ahead.used(block, self, waited=False), ahead)
-        elif ahead is not None:
-            ahead.passed(block)
-        return cached.content
-
-    def _fetched(self, block: int, page: int, locator: Locator, ahead: ReadAhead | None) -> bytes:
-        """A block that is not in memory, while what comes next is fetched in the background."""
+        content = self.window(block, ahead)
+        if content is not None:
+            return content
         wanted = [block]
-        if ahead is not None:
+        if ahead is not None:       # what comes next is fetched meanwhile
             wanted += self.in_advance.take(block, locator)
             self._look_ahead(ahead.missed(page, self), ahead)
-        return self.fetch(wanted)[block]
+        content = self.fetch(wanted)[block]
+        cached = self.blocks.peek(block, locator)
+        if cached is not None:
+            self.in_advance.note_use(cached)        # it was under way
+        return content
 
     def _look_ahead(self, blocks: Sequence[int], ahead: ReadAhead) -> None:
         if blocks:

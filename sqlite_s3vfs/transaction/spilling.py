@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import ConflictError
 from sqlite_s3vfs.format.blockmap import DeadBlocks, Locator
@@ -22,7 +23,7 @@ from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.reader.block_reader import BlockReader, Content
+from sqlite_s3vfs.reader.block_reader import BlockReader
 from sqlite_s3vfs.transaction.ahead import Part, SegmentsAhead
 from sqlite_s3vfs.transaction.free_memory import give_back
 from sqlite_s3vfs.uploads import Uploads, remove_unreferenced

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.reader.block_reader import Content
 
 PART_SIZE = 4 << 20
 """Bytes of the database that one ranged GET, or a few of them, bring."""

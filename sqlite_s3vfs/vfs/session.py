@@ -83,28 +83,32 @@ class Session:
 
         Most pages lie in the block that the page before was in: those are given out of hand.
         """
-        window = self._window
-        if window.start <= offset and offset + size <= window.stop and window.state is self.state:
+        window, state = self._window, self.state
+        if window.start <= offset and offset + size <= window.stop and window.state is state:
             start = offset - window.start
             page = window.view[start : start + size]
             if page[0] in TELLING:
                 self._ahead.saw(offset // size + 1, page)
             return page
         if offset >= HEADER_SIZE:
-            bytes_read = self.state.read(offset, size, self._ahead)
-            self._window = window_at(offset, self.state)
+            found = window_at(offset, size, state, self._ahead, again=False)
+            if found is not None:
+                self._window = found
+                return self.read(offset, size)
+            bytes_read = state.read(offset, size, self._ahead)
+            self._window = window_at(offset, size, state, self._ahead, again=True) or window
             return bytes_read
-        snapshot = self.state.snapshot
-        is_check = (offset, size) == _CHECKED and isinstance(self.state, Reading)
+        snapshot = state.snapshot
+        is_check = (offset, size) == _CHECKED and isinstance(state, Reading)
         if is_check and snapshot is not None and snapshot.identity != self.cached:
             return POISON
-        found = self.state.read(offset, size, self._ahead)
+        header = state.read(offset, size, self._ahead)
         if offset:
-            return found
+            return header
         if snapshot is not None:
             self.cached = snapshot.identity
             self._misread = snapshot if HEADER_SIZE < size != snapshot.page_size else None
-        return without_wal(bytes(found)) if found[_FORMAT_VERSIONS] == _WAL_MODE else found
+        return without_wal(bytes(header)) if header[_FORMAT_VERSIONS] == _WAL_MODE else header
 
     def begin_reading(self) -> None:
         """Take the newest version. 1 conditional GET; 0 where SQLite only had the page size wrong, or
@@ -200,7 +204,6 @@ class Session:
         if isinstance(state, Writing):
             self._drop(state)
         if isinstance(self.state, Reading | Settled):
-            self._ahead.end()
             self.state.snapshot.stop_advance(self._ahead)
             reading = to_reading and Reading(self.state.snapshot)
             self.state = reading or Unlocked(self.database)

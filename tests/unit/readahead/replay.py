@@ -53,6 +53,7 @@ class Replay:
 
     page_size = PAGE_SIZE
     block_size = PAGES_IN_BLOCK * PAGE_SIZE
+    blocks_in_object = 64
 
     def __init__(self, file: bytes, *, bytes_max: int = 8 << 20) -> None:
         self.file = file
@@ -61,6 +62,8 @@ class Replay:
         self.fresh: set[int] = set()
         self.memory: set[int] = set()
         self.fetched: list[int] = []
+        self.fetches: list[list[int]] = []
+        self._on_the_way: set[int] = set()
         self.waits = 0
         self._seen: set[int] = set()
 
@@ -69,7 +72,15 @@ class Replay:
         return content if content[0] in INTERIOR else None
 
     def is_near(self, block: int) -> bool:
-        return block in self.memory
+        return block in self.memory or block in self._on_the_way
+
+    def still_on_the_way(self, block: int) -> None:
+        """A block that was fetched has not come yet."""
+        self.memory.discard(block)
+        self._on_the_way.add(block)
+
+    def is_together(self, block: int, other: int) -> bool:
+        return block // self.blocks_in_object == other // self.blocks_in_object
 
     def read(self, page: int) -> None:
         """SQLite asks for a page, unless it is an interior page that it has."""
@@ -80,11 +91,9 @@ class Replay:
                 self.ahead.saw(page, content)
             return
         block = (page - 1) // PAGES_IN_BLOCK
-        if block in self.fresh:
+        if block in self.memory:
             self.fresh.discard(block)
             self._fetch(self.ahead.used(block, self, waited=False))
-        elif block in self.memory:
-            self.ahead.passed(block)
         else:
             self.waits += 1
             self._fetch(self.ahead.missed(page, self))
@@ -102,6 +111,7 @@ class Replay:
         assert not self.memory.intersection(blocks), "what is there already is not fetched"
         assert len(set(blocks)) == len(blocks)
         self.fetched += blocks
+        self.fetches += [blocks] if blocks else []
         self.memory.update(blocks)
         self.fresh.update(blocks)
 

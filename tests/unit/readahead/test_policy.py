@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sqlite_s3vfs.format.btree import IndexLeaf
+from sqlite_s3vfs.readahead import policy
 from sqlite_s3vfs.readahead.policy import START_BYTES
 from unit.readahead.replay import Replay, Tree, build, trees
 
@@ -285,3 +286,58 @@ def test_a_second_scan_knows_the_tree_though_sqlite_reads_its_root_once(
     replay.read_all(sample.post.walk())
 
     assert replay.waits <= 2 * first
+
+
+def test_a_scan_fetches_stored_objects_whole_once_it_is_under_way(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+):
+    replay = sample.replay()
+    replay.blocks_in_object = 16
+    monkeypatch.setattr(policy, "BATCH_BYTES", 16 * replay.block_size)
+    monkeypatch.setattr(policy, "ENOUGH_BYTES", 64 * replay.block_size)
+
+    replay.read_all(sample.post.walk())
+
+    last = max(replay.fetched)
+    later = [fetch for fetch in replay.fetches if fetch[0] > 200 and fetch[-1] != last]
+    assert len(later) > 20
+    assert all((fetch[-1] + 1) % 16 == 0 for fetch in later)
+    assert all(len(fetch) == 16 for fetch in later[1:])
+
+
+def test_what_is_come_to_out_of_turn_while_it_is_under_way_begins_no_second_scan(sample: Sample):
+    replay = sample.replay(bytes_max=8 << 20)
+    blocks = sorted(blocks_of(sample.post))
+    first, *others = (block * 4 + 1 for block in blocks)
+    replay.read_all(list(sample.post.walk())[:8])
+    replay.read_all([first, *others[:40]])
+    ahead = [block for block in blocks if block in replay.fresh]
+
+    replay.read(ahead[3] * 4 + 1)
+    replay.still_on_the_way(ahead[1])
+    fetched = len(replay.fetched)
+    replay.read(ahead[1] * 4 + 1)
+
+    assert len(replay.fetched) == fetched
+
+
+def test_scans_side_by_side_share_the_bound(sample: Sample):
+    bound = 64
+    replay = sample.replay(bytes_max=bound * Replay.block_size)
+
+    for first, second in zip(sample.post.walk(), sample.scattered.walk(), strict=False):
+        replay.read_all([first, second])
+        assert len(replay.fresh) <= bound + 2 * 8, "the share of each, and the start of the second"
+
+    assert replay.waits <= 12
+
+
+def test_the_end_of_a_transaction_tells_what_is_not_wanted_any_more(sample: Sample):
+    replay = sample.replay()
+    replay.read_all(list(sample.post.walk())[:200])
+
+    unwanted = replay.ahead.end()
+
+    assert set(unwanted) == replay.fresh
+    assert unwanted
+    assert replay.ahead.end() == []
