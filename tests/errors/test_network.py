@@ -46,8 +46,8 @@ def at_endpoint(minio, minio_bucket, make_vfs: MakeVFS) -> AtEndpoint:
             "s3",
             endpoint_url=endpoint,
             config=Config(
-                connect_timeout=0.5,
-                read_timeout=0.3 if attempts == 1 else 5,
+                connect_timeout=3,
+                read_timeout=1 if attempts == 1 else 5,
                 retries={"mode": "standard", "total_max_attempts": attempts},
             ),
         )

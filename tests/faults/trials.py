@@ -311,7 +311,8 @@ def strike_each_call(
             require(told == "committed", f"nothing struck, but {told}")
             trial.close()
             return told_counts
-        told_counts[told] = told_counts.get(told, 0) + 1
+        became: Told = "died" if trial.faulty.line.dead else told
+        told_counts[became] = told_counts.get(became, 0) + 1
         try:
             verdict(trial, told, new)
         except (VerdictError, S3VFSError, apsw.Error) as error:

@@ -161,7 +161,8 @@ def test_a_writer_killed_at_any_moment_leaves_whole_objects(tmp_path: Path, star
         with suppress(subprocess.TimeoutExpired):
             writer.wait(timeout=chance.uniform(0, 0.05))
         writer.kill()
-        said = writer.communicate()[0].split()
+        said = writer.stdout.read().split()     # ``communicate`` passes over what is buffered here
+        writer.wait()
 
         acknowledged = int(said[-1]) if said else acknowledged
         rows = {row.key: row for row in store.list("")}
