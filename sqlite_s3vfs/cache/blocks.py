@@ -5,6 +5,8 @@
 * **Nothing is ever stale.** A key names a place that is written once.
 * **A scan does not push out what is used.** A block goes when it is the oldest and was not asked for
   a second time since it was last considered ("second chance"); a scan asks for each block once.
+* **What came in advance waits to be used,** where a slow scan goes along with a fast one that fills the
+  cache over and over: it has ``FRESH_CHANCES``, while that is half of the cache at most.
 * **The bound is that of the memory taken.** What stays for its second chance is copied out of its slab,
   so that of all slabs only those at the end of the line are there in part.
 * **What was fetched in advance is told apart** (``fresh``) until somebody asks for it, so that
@@ -16,6 +18,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterable
 
+FRESH_CHANCES = 4
+"""How often the whole cache may be filled anew before a block that came in advance is given up."""
+
 Content = bytes | memoryview
 """A view is one into a slab."""
 
@@ -23,12 +28,13 @@ Content = bytes | memoryview
 class CachedBlock:
     """The content of one block."""
 
-    __slots__ = ("content", "fresh", "used")
+    __slots__ = ("chances", "content", "fresh", "used")
 
     def __init__(self, content: Content, *, fresh: bool) -> None:
         self.content = content
         self.fresh = fresh
         self.used = False
+        self.chances = FRESH_CHANCES if fresh else 0
 
 
 class BlockCache:
@@ -132,9 +138,13 @@ class BlockCache:
         while self._weight > self.capacity:
             key = next(iter(self._entries))
             entry = self._entries.pop(key)
-            if entry.used:
+            waits = entry.fresh and entry.chances and 2 * self._fresh_weight <= self.capacity
+            if entry.used or waits:
                 entry.used = False
-                entry.content = bytes(entry.content)        # without the rest of its slab
+                if waits:
+                    entry.chances -= 1                      # as the rest of its slab does
+                else:
+                    entry.content = bytes(entry.content)    # without the rest of its slab
                 self._entries[key] = entry
                 continue
             self._weight -= len(entry.content)

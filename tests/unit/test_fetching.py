@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from sqlite_s3vfs.cache import BlockCache
+from sqlite_s3vfs.cache.blocks import FRESH_CHANCES
 from sqlite_s3vfs.fetching import Advance
 from sqlite_s3vfs.pool import T, Task, run_inline
 
@@ -131,8 +132,25 @@ def test_fresh_blocks_that_are_pushed_out_or_replaced_do_not_count_any_more():
     assert cache.fresh_weight == 30 * KIB
     cache.put("a", bytes(10 * KIB))
     assert cache.fresh_weight == 20 * KIB
-    for key in "defg":
-        cache.put(key, bytes(10 * KIB))
+    cache.put("d", bytes(10 * KIB))
 
-    assert cache.fresh_weight == 0
-    assert unused == [10 * KIB] * 2
+    assert cache.fresh_weight == 10 * KIB
+    assert unused == [10 * KIB]
+
+
+def test_what_came_in_advance_waits_while_others_come_and_go_but_not_for_ever():
+    unused: list[int] = []
+    cache = BlockCache(10 * KIB, on_unused=unused.append)
+    for key in "abc":
+        cache.put(key, bytes(KIB), fresh=True)
+
+    for number in range(10 * FRESH_CHANCES // 2):
+        cache.put(number, bytes(KIB))
+    waiting = [key for key in "abc" if key in cache]
+    for number in range(20 * FRESH_CHANCES):
+        cache.put(-number, bytes(KIB))
+
+    assert waiting == ["a", "b", "c"]
+    assert not [key for key in "abc" if key in cache]
+    assert sum(unused) == 3 * KIB
+    assert cache.weight <= 10 * KIB
