@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.libraries import OURS
-from benchmarks.writes.run import Measured
+from benchmarks.libraries import ANCESTOR, OURS
+from benchmarks.writes.run import FAR, Measured
 from benchmarks.writes.worker import Result
 
 MEMORY_MAX = 256 << 20
 PUTS_PER_COMMIT_MAX = 1.3
+FAR_COMMIT_MS_MAX = 2 * 1000 * FAR + 10
+FASTER_THAN_ANCESTOR_MIN = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,14 @@ def judge(measured: Sequence[Measured]) -> list[Verdict]:
                f"{case}: at most {{}} MiB of memory")
         for case in ("import_ours", "export_ours", "build_ours", "insert_ours")
     ]
-    puts = _limit(found, "commits_ours", _puts_per_commit(measured), PUTS_PER_COMMIT_MAX,
-                  "one-row commits: at most {} PUTs each")
-    return [verdict for verdict in (*speeds, *memory, puts) if verdict is not None]
+    commits = [
+        _limit(found, "commits_ours", _puts_per_commit(measured), PUTS_PER_COMMIT_MAX,
+               "one-row commits: at most {} PUTs each"),
+        _limit(found, "far_commits_ours", _milliseconds(measured), FAR_COMMIT_MS_MAX,
+               f"one-row commits at {FAR * 1000:.0f} ms: at most {{:.0f}} ms each"),
+        _faster_than_ancestor(measured),
+    ]
+    return [verdict for verdict in (*speeds, *memory, *commits) if verdict is not None]
 
 
 def _speed(
@@ -66,9 +73,32 @@ def _limit(
     return Verdict(promise.format(limit), f"{value:.4g}", value <= limit)
 
 
+def _faster_than_ancestor(measured: Sequence[Measured]) -> Verdict | None:
+    each = {
+        one.step.library: one.result.seconds / one.step.size
+        for one in measured
+        if one.step.case == "commits_ours"
+    }
+    if set(each) != {OURS, ANCESTOR}:
+        return None
+    reached = each[ANCESTOR] / each[OURS]
+    promise = f"one-row commits: at least {FASTER_THAN_ANCESTOR_MIN} times as fast as the ancestor"
+    return Verdict(promise, f"{reached:.0f}", reached >= FASTER_THAN_ANCESTOR_MIN)
+
+
+def _milliseconds(measured: Sequence[Measured]) -> Callable[[Result], float]:
+    size = _size_of("far_commits_ours", measured)
+    return lambda result: result.seconds * 1000 / size
+
+
+def _size_of(case: str, measured: Sequence[Measured]) -> int:
+    return next(
+        (one.step.size for one in measured if one.step.case == case and one.step.library is OURS), 1
+    )
+
+
 def _puts_per_commit(measured: Sequence[Measured]) -> Callable[[Result], float]:
-    size = next((one.step.size for one in measured if one.step.case == "commits_ours"
-                 and one.step.library is OURS), 1)
+    size = _size_of("commits_ours", measured)
 
     def figure(result: Result) -> float:
         return sum(n for kind, n in result.kinds.items() if kind.startswith("Put")) / size

@@ -229,6 +229,11 @@ def commits_ours(bench: Bench) -> None:
     bench.measured(run)
 
 
+def far_commits_ours(bench: Bench) -> None:
+    """The same from a store that is far away."""
+    commits_ours(bench)
+
+
 def updates_ours(bench: Bench) -> None:
     """``size`` random rows of what the build left, in transactions of 100."""
     connection = bench.connect()
@@ -267,6 +272,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
         insert_in_parts_ours,
         insert_in_parts_local,
         commits_ours,
+        far_commits_ours,
         updates_ours,
         vacuum_ours,
     )

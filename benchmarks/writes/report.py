@@ -29,6 +29,7 @@ TITLES = {
     "insert_in_parts_local": ("the same, 1 000 rows a transaction, then upload_file", "rows"),
     "insert_in_parts_ours": ("the same, 1 000 rows a transaction", "rows"),
     "commits_ours": ("one-row commits", "commits"),
+    "far_commits_ours": ("the same, 30 ms added to each request", "commits"),
 }
 
 

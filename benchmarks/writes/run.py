@@ -18,12 +18,13 @@ from benchmarks.writes.worker import Result, Specification
 @dataclass(frozen=True, slots=True)
 class Step:
     """One case at one size. ``target`` is the size that the row of the table is for: where it is larger,
-    the figures are extrapolated in proportion."""
+    the figures are extrapolated in proportion. ``latency``: seconds added to each request."""
 
     case: str
     size: int
     library: Library = OURS
     target: int = 0
+    latency: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Measured:
     result: Result
 
 
+FAR = 0.03
+"""Seconds that a store in another town adds to each request."""
 TRANSFERS = ("raw_puts", "import_ours", "raw_gets", "export_ours", "export_fileobj_ours")
 
 Group = Sequence[Step]
@@ -59,6 +62,7 @@ def groups(*, mib: int, rows: int, commits: int, updates: int) -> list[Group]:
         [Step("insert_in_parts_ours", 2000, old, rows)],
         [Step("commits_ours", commits)],
         [Step("commits_ours", 20, old, commits)],
+        [Step("far_commits_ours", commits // 10, latency=FAR)],
     ]
 
 
@@ -68,6 +72,7 @@ QUICK = [
     [Step("build_local", 32), Step("build_ours", 32)],
     [Step("insert_local", 20_000), Step("insert_ours", 20_000)],
     [Step("commits_ours", 50)],
+    [Step("far_commits_ours", 20, latency=FAR)],
 ]
 
 
@@ -105,6 +110,7 @@ def _run_step(step: Step, server: Server, bucket: str) -> tuple[Result, dict[str
             case=step.case,
             size=step.size,
             folder=folder,
+            latency=step.latency,
         )
         hello, *_, found = run_worker(
             step.library, specification, module="benchmarks.writes.worker"

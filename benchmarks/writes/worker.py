@@ -30,6 +30,7 @@ class Specification:
     case: str
     size: int
     folder: str
+    latency: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,9 @@ class Result:
 class Measurement:
     """Time, requests and memory of what runs inside ``measured``."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency: float) -> None:
         self.recorder = Recorder()
+        self._latency = latency
         self.result: Result | None = None
 
     def measured(self, run: Callable[[], None]) -> None:
@@ -58,7 +60,9 @@ class Measurement:
         self.recorder.forget()
         start_peak()
         start, cpu = time.perf_counter(), time.process_time()
+        self.recorder.latency = self._latency
         run()
+        self.recorder.latency = 0.0
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         self.recorder.wait_until_quiet()
         requests = self.recorder.requests()
@@ -76,7 +80,7 @@ class Measurement:
 def main(text: str) -> None:
     """Run the case of the JSON specification; print what came out."""
     specification = Specification(**json.loads(text))
-    measurement = Measurement()
+    measurement = Measurement(specification.latency)
     measurement.recorder.install()
     events = Events(measurement.recorder)
     events.emit("hello", **surroundings())

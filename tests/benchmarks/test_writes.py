@@ -55,6 +55,18 @@ def test_memory_and_puts_have_limits():
     assert not judge([measured("commits_ours", kinds={"PutObject if-match": 131})])[0].passed
 
 
+def test_commits_are_timed_beside_the_ancestor_and_from_afar():
+    slow = Measured(Step("commits_ours", 20, ANCESTOR, 1000), replace(RESULT, seconds=20.0))
+    quick = measured("commits_ours", 1000, seconds=33.0)
+    far = measured("far_commits_ours", 100, seconds=7.0)
+
+    verdicts = judge([quick, slow, far])
+
+    assert [(v.measured, v.passed) for v in verdicts[1:]] == [("70", True), ("30", True)]
+    assert not judge([quick, replace(slow, result=replace(RESULT, seconds=19.0))])[-1].passed
+    assert not judge([measured("far_commits_ours", 100, seconds=7.1)])[0].passed
+
+
 def test_requests_cost_what_s3_lists():
     assert round(dollars(RESULT.kinds) * 1e6, 3) == 100 * 5 + 10 * 0.4
 
