@@ -13,6 +13,7 @@ from sqlite_s3vfs.errors import ConflictError, InvalidArgumentError
 from sqlite_s3vfs.format.sqlite_header import parse_header
 from sqlite_s3vfs.progress import Progress
 from sqlite_s3vfs.transfer import deserialize_iter, serialize_fileobj, serialize_iter
+from sqlite_s3vfs.wiring import open_database
 from tests.engine.conftest import OpenDatabase
 
 ROOT = Path(__file__).parents[2]
@@ -226,6 +227,23 @@ def test_an_import_costs_one_put_for_four_mebibytes(
 
     assert counts == [segments + 3, 4]
     assert len(list(database.engine.store.list(f"{database.prefix}/maps/"))) == 2
+
+
+def test_an_import_reads_nothing_of_what_it_writes(
+    open_db: OpenDatabase, plain_file: MakeFile, prefix: str
+) -> None:
+    """To a new name it asks for the manifest, however large the file is."""
+    engine = open_db(locking="none").engine
+    asked = []
+    for name, rows in (("little", 10), ("large", 80_000)):
+        database = open_database(engine, f"{prefix}{name}.sqlite")
+        before = database.engine.metrics.snapshot()
+        deserialize_iter(database, [plain_file(rows=rows)])
+        spent = database.engine.metrics.snapshot() - before
+        asked.append((spent.get.requests, spent.get.bytes_down))
+
+    assert asked[0] == asked[1]
+    assert asked[0][1] == 0
 
 
 _LARGE_FILE = """
