@@ -67,6 +67,14 @@ class Overlay:
             (index, unit) for index, unit in self._units.items() if index * self.unit_size < limit
         )
 
+    def indexes(self) -> list[int]:
+        """Which units are written, last written last."""
+        return list(self._units)        # a shrink takes away those that do not lie in the file
+
+    def covers(self, block: int, block_size: int) -> bool:
+        """Whether all units that the block reaches into are written."""
+        return all(map(self._units.__contains__, overlapping(block, block_size, self.unit_size)))
+
     def unit(self, index: int) -> bytes | None:
         """A written unit."""
         return self._units.get(index)
@@ -122,6 +130,9 @@ class Overlay:
             unit = self._units.get(offset // self.unit_size)
             if unit is not None:
                 return unit
+        whole = self._whole_units(offset, stop)
+        if whole is not None:
+            return whole
         parts = []
         for index, start, end in block_spans(offset, max(stop - offset, 0), self.unit_size):
             unit = self._units.get(index)
@@ -130,6 +141,15 @@ class Overlay:
             else:
                 parts.append(unit[start:end])
         return b"".join(parts)
+
+    def _whole_units(self, offset: int, stop: int) -> bytes | None:
+        """The bytes, where they are those of whole units that are all written: a block, mostly."""
+        first, before = divmod(offset, self.unit_size)
+        end, behind = divmod(stop, self.unit_size)
+        if before or behind or end <= first:
+            return None
+        units = [unit for unit in map(self._units.get, range(first, end)) if unit is not None]
+        return b"".join(units) if len(units) == end - first else None
 
     def _write_parts(self, offset: int, data: bytes) -> None:
         position = 0

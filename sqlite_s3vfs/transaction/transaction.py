@@ -170,9 +170,8 @@ class Transaction:
         if self._spilling is None:
             self._spilling = overlay.spilled = self._begin_spilling(base)
         spilling, block_size = self._spilling, base.block_size
-        held = frozenset(index for index, _ in overlay.units())
         blocks = blocks_to_spill(
-            (index for index, _ in overlay.units()),
+            overlay.indexes(),
             unit_size=overlay.unit_size,
             block_size=block_size,
             size=overlay.size,
@@ -180,7 +179,7 @@ class Transaction:
         )
 
         def needs_old(block: int) -> bool:
-            return not held.issuperset(overlapping(block, block_size, overlay.unit_size))
+            return not overlay.covers(block, block_size)
 
         page_size, done = self._page_size(), set[int]()
         for start in range(0, len(blocks), spilling.part_blocks):
