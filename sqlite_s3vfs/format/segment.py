@@ -13,16 +13,15 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import zstandard
 from blake3 import blake3
 
 from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.format.compression import BlockCompressor
 from sqlite_s3vfs.format.envelope import ObjectKind, Unpacker, decompress, seal, unseal
 from sqlite_s3vfs.format.fields import Record, pack, rows, unpack_map
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 
 CONTENT_HASH_SIZE = 16
-COMPRESSION_LEVEL = 1
 DIRECTORY_SIZE_MAX, DIRECTORY_ROW_MAX = 256, 48
 """Bytes of a segment before its frames: at most so many, and so many more for each block."""
 
@@ -75,24 +74,18 @@ class DirectoryRow(NamedTuple):
     content_hash: bytes
 
 
-def compressor() -> zstandard.ZstdCompressor:
-    """What compresses blocks, one after another; for one thread at a time."""
-    return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
-
-
 def encode_frame(
     random: bytes,
     block: int,
     content: bytes | memoryview,
     *,
-    by: zstandard.ZstdCompressor | None = None,
+    by: BlockCompressor | None = None,
 ) -> Frame:
     """Compress (where that helps) and checksum one block for the segment with that ``random`` id.
 
-    ``by`` is a ``compressor`` that has been used before: to make one takes longer than to find out
-    that a block of 64 KiB does not become smaller.
+    ``by`` is a compressor that has been used before.
     """
-    compressed = (by or compressor()).compress(content)
+    compressed = (by or BlockCompressor()).compress(content)
     body: bytes | memoryview
     codec, body = (_ZSTD, compressed) if len(compressed) < len(content) else (_STORED, content)
     header = _HEADER.pack(_MAGIC, codec, 0, len(content), block, random, len(body))
@@ -168,7 +161,7 @@ def encode_into(
     made by each of 16 threads would stay in memory 16 times.
     """
     start = position = DIRECTORY_SIZE_MAX + len(contents) * DIRECTORY_ROW_MAX
-    by, found = compressor(), []
+    by, found = BlockCompressor(), []
     for block, content in contents.items():
         frame = encode_frame(name.random, block, content, by=by)
         body = position + len(frame.head)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlite_s3vfs.format.blockmap import PIECE_SPAN, Locator, SegmentSource
+from sqlite_s3vfs.format.compression import BlockCompressor
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.segment import (
     Frame,
     Placed,
-    compressor,
     encode_frame,
     encode_into,
     encode_segment,
@@ -38,7 +38,7 @@ class SegmentBuilder:
         self._name = new_name()
         self._frames: list[Frame] = []
         self._size = 0
-        self._compressor = compressor()
+        self._compressor = BlockCompressor()
 
     def add(self, block: int, content: bytes | memoryview) -> Segment | None:
         """Take one block; a segment where this one filled it."""

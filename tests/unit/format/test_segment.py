@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.format.compression import BlockCompressor
 from sqlite_s3vfs.format.envelope import HEADER_SIZE, envelope_end
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.segment import (
     FRAME_HEADER_SIZE,
-    compressor,
     content_hash,
     decode_directory,
     decode_frame,
@@ -68,7 +68,7 @@ def test_an_opened_frame_is_no_copy_of_a_block_that_was_not_compressed(content: 
 
 @given(st.lists(contents, max_size=5))
 def test_a_compressor_that_was_used_before_gives_the_same_frames(several: list[bytes]):
-    by = compressor()
+    by = BlockCompressor()
 
     for block, content in enumerate(several):
         assert encode_frame(RANDOM, block, content, by=by) == encode_frame(RANDOM, block, content)
