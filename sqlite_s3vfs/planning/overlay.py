@@ -13,7 +13,7 @@ From the top: units over spilled blocks over the visible base over zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Protocol
 
 from sqlite_s3vfs.format.geometry import block_spans, overlapping, unit_count
@@ -60,16 +60,9 @@ class Overlay:
         """Bytes of the base that still show through, from the start of the file."""
         return self._base_limit
 
-    def units(self) -> Iterator[tuple[int, bytes]]:
-        """The written units that lie in the file, last written last."""
-        limit = self.size
-        return (
-            (index, unit) for index, unit in self._units.items() if index * self.unit_size < limit
-        )
-
-    def indexes(self) -> list[int]:
-        """Which units are written, last written last."""
-        return list(self._units)        # a shrink takes away those that do not lie in the file
+    def units(self) -> Mapping[int, bytes]:
+        """The written units by index, last written last. All lie in the file: a shrink cuts them."""
+        return self._units
 
     def covers(self, block: int, block_size: int) -> bool:
         """Whether all units that the block reaches into are written."""
@@ -130,7 +123,7 @@ class Overlay:
             unit = self._units.get(offset // self.unit_size)
             if unit is not None:
                 return unit
-        whole = self._whole_units(offset, stop)
+        whole = _whole_units(self._units, self.unit_size, offset, stop)
         if whole is not None:
             return whole
         parts = []
@@ -141,15 +134,6 @@ class Overlay:
             else:
                 parts.append(unit[start:end])
         return b"".join(parts)
-
-    def _whole_units(self, offset: int, stop: int) -> bytes | None:
-        """The bytes, where they are those of whole units that are all written: a block, mostly."""
-        first, before = divmod(offset, self.unit_size)
-        end, behind = divmod(stop, self.unit_size)
-        if before or behind or end <= first:
-            return None
-        units = [unit for unit in map(self._units.get, range(first, end)) if unit is not None]
-        return b"".join(units) if len(units) == end - first else None
 
     def _write_parts(self, offset: int, data: bytes) -> None:
         position = 0
@@ -187,6 +171,18 @@ class Overlay:
                 self._units[index] = self._units[index][:inside].ljust(self.unit_size, b"\x00")
             else:
                 del self._units[index]
+
+
+def _whole_units(
+    written: Mapping[int, bytes], unit_size: int, offset: int, stop: int
+) -> bytes | None:
+    """The bytes, where they are those of whole units that are all written: a block, mostly."""
+    first, before = divmod(offset, unit_size)
+    end, behind = divmod(stop, unit_size)
+    if before or behind or end <= first:
+        return None
+    units = [unit for unit in map(written.get, range(first, end)) if unit is not None]
+    return b"".join(units) if len(units) == end - first else None
 
 
 def _is_page_size(size: int) -> bool:

@@ -171,7 +171,7 @@ class Transaction:
             self._spilling = overlay.spilled = self._begin_spilling(base)
         spilling, block_size = self._spilling, base.block_size
         blocks = blocks_to_spill(
-            overlay.indexes(),
+            list(overlay.units()),
             unit_size=overlay.unit_size,
             block_size=block_size,
             size=overlay.size,
@@ -211,11 +211,11 @@ class Transaction:
         """The written pages in units of the file's page size."""
         overlay, page_size = self._overlay, self._page_size()
         if overlay.unit_size == page_size:
-            return list(overlay.units())
+            return list(overlay.units().items())
         touched = sorted(
             {
                 page
-                for index, _ in overlay.units()
+                for index in overlay.units()
                 for page in overlapping(index, overlay.unit_size, page_size)
             }
         )

@@ -105,7 +105,7 @@ def test_units_over_the_visible_base_over_zeros_are_the_file(run):
     overlay = overlay_of(base, unit_size, operations)
 
     file = bytearray(base[: overlay.base_limit].ljust(overlay.size, b"\x00")[: overlay.size])
-    for index, unit in overlay.units():
+    for index, unit in overlay.units().items():
         assert len(unit) == overlay.unit_size
         start = index * overlay.unit_size
         file[start : start + overlay.unit_size] = unit[: overlay.size - start]

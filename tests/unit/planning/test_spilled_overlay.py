@@ -35,7 +35,7 @@ class Kept:
 def spill(overlay: Overlay, kept: Kept, wanted: int | None) -> None:
     size = kept.block_size
     blocks = blocks_to_spill(
-        overlay.indexes(),
+        list(overlay.units()),
         unit_size=overlay.unit_size,
         block_size=size,
         size=overlay.size,
