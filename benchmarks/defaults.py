@@ -44,7 +44,7 @@ from sqlite_s3vfs.transaction import folding
 KIB, MIB = 1 << 10, 1 << 20
 FAR = 0.03
 ROUNDS = 3
-TRANSFER_MIB = 96
+TRANSFER_MIB = 64
 TEXT_MIB = 32
 LOOKUPS = UPDATES = 300
 COMMITS = 1000
