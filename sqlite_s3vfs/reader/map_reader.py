@@ -107,8 +107,12 @@ class MapReader:
                 found[block] = recent[block]
             else:
                 others.setdefault(block // PIECE_SPAN, []).append(block)
-        for index, piece in self._objects.load_pieces(sorted(others)).items():
-            found.update((b, piece.locators[b]) for b in others[index] if b in piece.locators)
+        at_hand = {index: self._piece_at_hand(index) for index in others}
+        lacking = sorted(index for index, piece in at_hand.items() if piece is None)
+        for pieces in (at_hand, self._objects.load_pieces(lacking) if lacking else {}):
+            for index, piece in pieces.items():
+                here = piece.locators if piece else {}
+                found.update((b, here[b]) for b in others[index] if b in here)
         return found
 
     def start_loading(self) -> None:
