@@ -27,7 +27,6 @@ from vfs.conftest import Connect
 from vfs.interference import BeforeCall
 
 PACKAGE = str(Path(sqlite_s3vfs.vfs.__file__).parent)
-STARTING_A_THREAD = (interrupts.__file__, threading.__file__)
 
 
 def rows(connection: apsw.Connection) -> list[object]:
@@ -84,9 +83,12 @@ def test_an_interrupt_during_a_refused_commit_leaves_nothing(
 
 @contextmanager
 def keyboard_interrupt_at(
-    step: int, *, within: str | tuple[str, ...] = PACKAGE
+    step: int, *, within: str = PACKAGE
 ) -> Iterator[Callable[[], bool]]:
     """Raise KeyboardInterrupt at the line number ``step`` that this thread runs in these files.
+
+    Lines are not where Python looks for signals, so this is of no use in files that leave ``with lock``
+    (``threading.py``): it would strike between the body and the release, where no signal can.
 
     Yields a question: has it been raised?
     """
@@ -215,10 +217,10 @@ def test_a_rollback_of_what_is_published_takes_the_open_cursor_back(
     assert rows(connect("db")) == rows(connection) == [f"new{v}" for v in before]
 
 
-def test_an_interrupt_while_its_thread_starts_runs_a_step_once() -> None:
+def test_an_interrupt_at_any_line_runs_an_uninterrupted_step_once_or_never() -> None:
     for line in itertools.count():
         runs: list[int] = []
-        with keyboard_interrupt_at(line, within=STARTING_A_THREAD) as raised:
+        with keyboard_interrupt_at(line, within=interrupts.__file__) as raised:
             try:
                 interrupts.run_uninterrupted(partial(runs.append, 1))
                 told = "done"
@@ -227,7 +229,7 @@ def test_an_interrupt_while_its_thread_starts_runs_a_step_once() -> None:
         assert runs == [1] or (told == "interrupted" and not runs), f"line={line}"
         if not raised():
             assert told == "done"
-            assert line > 20
+            assert line > 10
             return
 
 
