@@ -28,6 +28,9 @@ from sqlite_s3vfs.transaction.ahead import Part, SegmentsAhead
 from sqlite_s3vfs.transaction.free_memory import give_back
 from sqlite_s3vfs.uploads import Uploads, remove_unreferenced
 
+_PARTS_BEFORE_GIVING_BACK = 4
+"""So many segments are begun before free memory is given back, where no block had to be completed."""
+
 
 @dataclass(frozen=True, slots=True)
 class EarlyBlocks:
@@ -101,7 +104,7 @@ class Spilling:
         Raises:
             StoreUnavailableError, AccessDeniedError: an earlier one failed; these were not begun.
         """
-        if self._brought:
+        if self._brought or len(self._ahead.parts) % _PARTS_BEFORE_GIVING_BACK == 0:
             self._brought = {}
             give_back()
         part = self._ahead.put(contents, page_size)
