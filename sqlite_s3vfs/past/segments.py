@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import ObjectName
-from sqlite_s3vfs.format.segment import DirectoryRow, decode_directory, decode_frame
+from sqlite_s3vfs.format.segment import DirectoryRow, decode_directory, opened_frame
 
 
 class Flaw(NamedTuple):
@@ -28,7 +29,8 @@ def flaws_of_segment(
         return [Flaw(None, f"the directory cannot be read: {error}")]
     if (owner, own_name) != (database_id, name):
         return [Flaw(None, "another object lies where the segment should")]
-    flaws = [flaw for row in directory if (flaw := _flaw_of_frame(data, name, row))]
+    unpacker = Unpacker()
+    flaws = [flaw for row in directory if (flaw := _flaw_of_frame(data, name, row, unpacker))]
     end = directory[-1].placed.offset + directory[-1].placed.length if directory else len(data)
     if end != len(data):
         flaws.append(Flaw(None, f"the segment has the wrong size: size={len(data)} expected={end}"))
@@ -43,11 +45,13 @@ def flaws_of_segment(
     return flaws
 
 
-def _flaw_of_frame(data: bytes, name: ObjectName, row: DirectoryRow) -> Flaw | None:
+def _flaw_of_frame(
+    data: bytes, name: ObjectName, row: DirectoryRow, unpacker: Unpacker
+) -> Flaw | None:
     placed = row.placed
     frame = memoryview(data)[placed.offset : placed.offset + placed.length]
     try:
-        content = decode_frame(frame, name.random, placed.block)
+        content = opened_frame(frame, name.random, placed.block, unpacker)
     except CorruptError as error:
         return Flaw(placed.block, str(error))
     if len(content) != placed.size:
