@@ -109,9 +109,8 @@ class MapObjects:
         finally:
             self._engine.flights.land(flight, mine, None)
 
-    def _body(self, name: ObjectName) -> bytes:
-        key = self._keys.map_piece(name)
-        disk, place = self._engine.disk, f"{self._engine.store.identity}/{self._keys.map_piece(name)}"
+    def _body(self, key: str) -> bytes:
+        disk, place = self._engine.disk, f"{self._engine.store.identity}/{key}"
         body = disk.get(place) if disk is not None else None
         if body is None:
             found = self._engine.store.get(key)
@@ -123,8 +122,9 @@ class MapObjects:
         return body
 
     def _decoded(self, name: ObjectName, decode: Callable[[bytes, bytes, ObjectName], V]) -> V:
-        body = self._body(name)
+        key = self._keys.map_piece(name)
+        body = self._body(key)
         try:
             return decode(body, self._database_id, name)
         except CorruptError as error:
-            raise unreadable("a piece of the block map", self._keys.map_piece(name), error) from error
+            raise unreadable("a piece of the block map", key, error) from error

@@ -10,9 +10,8 @@ from typing import NamedTuple
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import PIECE_SPAN, BlockMap, Locator, Piece, PieceRef
 from sqlite_s3vfs.format.interior import InteriorPage
-from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.planning.mapfold import limited_locators
-from sqlite_s3vfs.reader.map_objects import MapObjects, Missing
+from sqlite_s3vfs.reader.map_objects import MapObjects
 
 PIECES_TOGETHER = 8
 """Of a map with so few pieces (2 GiB in blocks of 64 KiB) all are fetched when one is needed: to come
@@ -38,17 +37,11 @@ EMPTY = LoadedPiece({}, {})
 class MapReader:
     """The block map of one version."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        keys: DatabaseKeys,
-        database_id: bytes,
-        blocks: BlockMap,
-        missing: Missing,
-    ) -> None:
+    def __init__(self, engine: Engine, blocks: BlockMap, objects: MapObjects) -> None:
+        """``objects`` are those of the same map."""
         self._engine = engine
         self._map = blocks
-        self._objects = MapObjects(engine, keys, database_id, blocks, missing)
+        self._objects = objects
         self._recent = blocks.recent.keys()
         self._has_pieces = bool(blocks.pieces or blocks.nodes)
         self._pieces: dict[int, LoadedPiece] = {}

@@ -15,6 +15,7 @@ from sqlite_s3vfs.planning.interior import interior_content
 from sqlite_s3vfs.readahead import TELLING, ReadAhead
 from sqlite_s3vfs.reader.block_reader import RANGE_MAX, BlockReader, Missing
 from sqlite_s3vfs.reader.in_advance import InAdvance
+from sqlite_s3vfs.reader.map_objects import MapObjects
 from sqlite_s3vfs.reader.map_reader import MapReader
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
 
@@ -35,7 +36,8 @@ class StoredPages:
         self.page_size = manifest.page_size
         self.block_size = manifest.block_size
         self.block_count = manifest.block_count
-        self.map = MapReader(engine, keys, manifest.database_id, manifest.blocks, missing)
+        objects = MapObjects(engine, keys, manifest.database_id, manifest.blocks, missing)
+        self.map = MapReader(engine, manifest.blocks, objects)
         self.blocks = BlockReader(engine, keys, manifest.owners)
         self.in_advance = InAdvance(engine, self.blocks, missing)
         self._engine = engine
