@@ -24,10 +24,10 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import apsw
-import boto3
 import zstandard
 from botocore.config import Config
 
+from benchmarks.buckets import bucket_at
 from benchmarks.dataset import make_database, random_rows
 from benchmarks.recorder import Recorder
 from benchmarks.report import aligned
@@ -177,22 +177,6 @@ def levels(_: Server) -> Rows:
     ]
 
 
-def bucket_of(server: Server, name: str, connections: int) -> Any:
-    """The bucket, by a client that keeps so many connections."""
-    return (
-        boto3.session.Session()
-        .resource(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-            region_name="us-east-1",
-            config=Config(max_pool_connections=connections),
-        )
-        .Bucket(name)
-    )
-
-
 def _transfer(bucket: Any, settings: Settings, recorder: Recorder) -> list[float]:
     """MiB/s of an import and of an export of bytes that do not compress, near and far."""
     found = []
@@ -217,12 +201,12 @@ def _transfers(server: Server, what: str, values: Sequence[int],
     recorder = Recorder()
     recorder.install()
     with fresh_bucket(server) as name:
-        found = least(
-            values,
-            lambda value: _transfer(
-                bucket_of(server, name, connections(value)), settings(value), recorder
-            ),
-        )
+
+        def transfer(value: int) -> list[float]:
+            bucket = bucket_at(server, name, Config(max_pool_connections=connections(value)))
+            return _transfer(bucket, settings(value), recorder)
+
+        found = least(values, transfer)
     near, far = "MiB/s", f"at {FAR * 1000:.0f} ms"
     return [
         [what, f"import, {near}", f"export, {near}", f"import, {far}", f"export, {far}"],

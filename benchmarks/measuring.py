@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import sqlite_s3vfs
+from benchmarks.buckets import bucket_at
 from benchmarks.operations import BY_NAME
 from benchmarks.recorder import Recorder
-from benchmarks.workplace import Events, bucket_at
+from benchmarks.workplace import Events
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class Worker:
 
     def fresh_vfs(self) -> Any:
         """A new VFS with a new boto3 client: nothing cached, no connection open, all defaults."""
-        vfs = sqlite_s3vfs.S3VFS(bucket=bucket_at(self.spec))
+        vfs = sqlite_s3vfs.S3VFS(bucket=bucket_at(self.spec, self.spec.bucket))
         self._vfss.append(vfs)
         return vfs
 

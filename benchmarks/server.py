@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+from benchmarks.buckets import bucket_at
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,21 +77,14 @@ def _answers(server: Server) -> bool:
 @contextlib.contextmanager
 def fresh_bucket(server: Server) -> Iterator[str]:
     """The name of a new bucket, emptied and deleted at the end."""
-    resource = boto3.session.Session().resource(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-    )
-    bucket = resource.Bucket(f"s3vfs-benchmark-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
+    bucket = bucket_at(server, f"s3vfs-benchmark-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
     bucket.create()
     try:
         yield bucket.name
     finally:
         bucket.objects.all().delete()
         bucket.delete()
-        resource.meta.client.close()
+        bucket.meta.client.close()
 
 
 def server_version(server: Server) -> str:

@@ -17,27 +17,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore.config import Config
 
+from benchmarks.buckets import bucket_at
 from benchmarks.dataset import make_database
 from benchmarks.server import answering, fresh_bucket, server_from_environment
-from benchmarks.workplace import bucket_at
 from sqlite_s3vfs import S3VFS, Settings
 from sqlite_s3vfs.past.verifying import SEGMENTS_AHEAD
 
 DATABASE = "db"
 CHUNK = 1 << 20
-
-
-class Place(NamedTuple):
-    """Which bucket."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str
-    bucket: str
 
 
 def raw_gets(bucket: Any, keys: Sequence[str]) -> int:
@@ -99,8 +90,7 @@ def main() -> None:
         file = options.file or Path(folder) / "rows.sqlite"
         if not options.file:
             make_database(file, size=options.mib << 20)
-        place = Place(server.endpoint, server.access_key, server.secret_key, name)
-        bucket = bucket_at(place, Config(max_pool_connections=32))
+        bucket = bucket_at(server, name, Config(max_pool_connections=32))
         compare(bucket, file, transport=options.transport, rounds=options.rounds)
 
 

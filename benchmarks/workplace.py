@@ -1,4 +1,4 @@
-"""What every measured process has: a way to speak, a bucket, and a word on its surroundings.
+"""What every measured process has: a way to speak, and a word on its surroundings.
 
 Events are lines of JSON on standard output. It runs in the environment of either library: it needs
 ``apsw``, ``boto3`` and ``sqlite_s3vfs`` (either one).
@@ -10,42 +10,15 @@ import json
 import platform
 import threading
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import apsw
 import boto3
-from botocore.config import Config
 
 import sqlite_s3vfs
 from benchmarks.recorder import Recorder
 
 PULSE_SECONDS = 0.5
-
-
-class Place(Protocol):
-    """The part of every specification that says which bucket."""
-
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def access_key(self) -> str: ...
-    @property
-    def secret_key(self) -> str: ...
-    @property
-    def bucket(self) -> str: ...
-
-
-def bucket_at(place: Place, config: Config | None = None) -> Any:
-    """The bucket by a new client with boto3's defaults, or ``config``: no connection is open."""
-    resource = boto3.session.Session().resource(
-        "s3",
-        endpoint_url=place.endpoint,
-        aws_access_key_id=place.access_key,
-        aws_secret_access_key=place.secret_key,
-        region_name="us-east-1",
-        config=config,
-    )
-    return resource.Bucket(place.bucket)
 
 
 def surroundings() -> dict[str, str]:

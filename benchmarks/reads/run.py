@@ -12,9 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 import sqlite_s3vfs
+from benchmarks.buckets import bucket_at
 from benchmarks.libraries import ANCESTOR, OURS, run_worker
 from benchmarks.reads.databases import (
     OLD_POSTS,
@@ -149,13 +148,7 @@ def _make(database: str, plan: Plan, folder: Path, display: Display) -> Path:
 def _store(database: str, file: Path, server: Server, name: str, display: Display) -> None:
     """Put a database into the bucket: through this library, and as the plain file."""
     size = file.stat().st_size
-    bucket = boto3.session.Session().resource(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-    ).Bucket(name)  # fmt: skip
+    bucket = bucket_at(server, name)
     vfs = sqlite_s3vfs.S3VFS(bucket)
 
     def chunks() -> Iterator[bytes]:

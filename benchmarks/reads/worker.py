@@ -20,10 +20,11 @@ import apsw
 from botocore.config import Config
 
 import sqlite_s3vfs
+from benchmarks.buckets import bucket_at
 from benchmarks.memory import peak, start_peak
 from benchmarks.reads.queries import BY_NAME, Query, Sizes
 from benchmarks.recorder import Recorder
-from benchmarks.workplace import Events, bucket_at, surroundings
+from benchmarks.workplace import Events, surroundings
 
 KEY = "{database}.sqlite"
 """The plain file of a database in the bucket; the databases themselves are named without the ending."""
@@ -61,7 +62,7 @@ class Worker:
 
     def bucket(self) -> Any:
         """A new client with the defaults of ``sqlite_s3vfs.connect``: no connection is open."""
-        return bucket_at(self.spec, Config(max_pool_connections=32))
+        return bucket_at(self.spec, self.spec.bucket, Config(max_pool_connections=32))
 
     def prepare(self) -> None:
         """The ancestor's database can only be written by itself."""

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from benchmarks.buckets import bucket_at
 from benchmarks.memory import peak, start_peak
 from benchmarks.recorder import Recorder
 from benchmarks.trace import kinds, longest_chain
-from benchmarks.workplace import Events, bucket_at, surroundings
+from benchmarks.workplace import Events, surroundings
 from benchmarks.writes.cases import CASES, Bench
 
 
@@ -85,7 +86,7 @@ def main(text: str) -> None:
     events = Events(measurement.recorder)
     events.emit("hello", **surroundings())
     bench = Bench(
-        bucket=bucket_at(specification),
+        bucket=bucket_at(specification, specification.bucket),
         size=specification.size,
         folder=specification.folder,
         measured=measurement.measured,
