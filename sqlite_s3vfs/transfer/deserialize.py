@@ -34,6 +34,7 @@ from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.transaction.ahead import SegmentsAhead
+from sqlite_s3vfs.transaction.free_memory import give_back
 from sqlite_s3vfs.transfer.unchanged import KnownBlocks, dead_beside
 from sqlite_s3vfs.uploads import Uploads, check_born
 
@@ -70,6 +71,8 @@ def deserialize_iter(
     except BaseException:
         incoming.ahead.abandon()
         raise
+    finally:
+        give_back()
     on_progress(Progress("deserialize", incoming.size, incoming.size))
 
 
