@@ -21,6 +21,7 @@ from cli.conftest import ROOT, Command
 pytestmark = pytest.mark.slow
 
 PATIENCE_SECONDS = 60
+HEEDED_SECONDS = 10
 CONTROL_C = "\x03"
 
 
@@ -50,15 +51,16 @@ class Terminal:
     def interrupt(self) -> None:
         """Press Ctrl-C until it is heeded.
 
-        Python loses one that comes between the last look for signals and the read of a line.
+        Python loses one that comes between the last look for signals and the read of a line. One that
+        is being heeded must not be followed by another, which would cut off the program's end.
         """
-        for _ in range(PATIENCE_SECONDS):
+        for _ in range(PATIENCE_SECONDS // HEEDED_SECONDS):
             self.type(CONTROL_C)
-            ready, _, _ = select.select([self._ours], [], [], 1)
+            ready, _, _ = select.select([self._ours], [], [], HEEDED_SECONDS)
             while ready and self._read():
                 if "interrupted." in self.shown:
                     return
-                ready, _, _ = select.select([self._ours], [], [], 1)
+                ready, _, _ = select.select([self._ours], [], [], HEEDED_SECONDS)
 
     def end(self) -> int:
         """Read to the end; the exit code."""

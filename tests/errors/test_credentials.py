@@ -22,6 +22,8 @@ from sqlite_s3vfs.vfs.s3vfs import S3VFS
 
 EVERYTHING = [*READING.values(), *WRITING.values()]
 WAY_OUT = "check them, renew them"
+MANDATORY_SECONDS = 600
+"""Credentials that have less to live than this are renewed before they are used."""
 
 
 class Keys:
@@ -33,23 +35,23 @@ class Keys:
         self.fail = False
 
     def fetch(self) -> dict[str, object]:
-        """What the SDK calls; it takes them for expired at once, and so comes back."""
+        """What the SDK calls. They last for less than it demands, and so it comes back each time."""
         if self.fail:
             raise CredentialRetrievalError(provider="test", error_msg="no answer")
         key, secret, token = self.now
-        past = datetime.now(UTC) + timedelta(seconds=1)
+        soon = datetime.now(UTC) + timedelta(seconds=MANDATORY_SECONDS // 2)
         return {
             "access_key": key,
             "secret_key": secret,
             "token": token,
-            "expiry_time": past.isoformat(),
+            "expiry_time": soon.isoformat(),
         }
 
     def session(self) -> boto3.session.Session:
         inner = botocore.session.get_session()
         inner._credentials = RefreshableCredentials.create_from_metadata(
             metadata=self.fetch(), refresh_using=self.fetch, method="test",
-            advisory_timeout=60, mandatory_timeout=30,
+            advisory_timeout=2 * MANDATORY_SECONDS, mandatory_timeout=MANDATORY_SECONDS,
         )
         return boto3.session.Session(botocore_session=inner, region_name="us-east-1")
 

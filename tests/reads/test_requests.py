@@ -14,6 +14,7 @@ import pytest
 from reads.conftest import Connect
 from sqlite_s3vfs.fetching import Flights
 from sqlite_s3vfs.metrics import RequestRecord
+from sqlite_s3vfs.pool import InlinePool
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 
@@ -27,6 +28,25 @@ def watch(vfs: S3VFS) -> list[RequestRecord]:
     records: list[RequestRecord] = []
     vfs._engine.store.on_request = records.append
     return records
+
+
+class AtOnce(InlinePool):
+    """What is to be fetched in advance comes before SQLite goes on, whatever threads would do."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+
+@pytest.fixture
+def in_time(imported: Imported, make_vfs: MakeVFS) -> S3VFS:
+    """A VFS over the imported database in which nothing that is fetched in advance comes too late."""
+    vfs = make_vfs(imported(block_size=1024))
+    vfs._engine.advance._pool = AtOnce(vfs._engine.pool.size)
+    return vfs
 
 
 def kinds(records: list[RequestRecord]) -> list[str]:
@@ -88,39 +108,29 @@ def test_reading_an_imported_database_of_three_pages_asks_for_manifests_only(
     assert connect(make_vfs(store)).execute("SELECT count(*) FROM a").get == 2
 
 
-def test_a_scan_asks_for_many_blocks_at_once_and_for_each_once(
-    imported: Imported, make_vfs: MakeVFS, connect: Connect
-):
-    vfs = make_vfs(imported(block_size=1024))
-    records = watch(vfs)
+def test_a_scan_asks_for_many_blocks_at_once_and_for_each_once(in_time: S3VFS, connect: Connect):
+    records = watch(in_time)
 
-    connect(vfs).execute("SELECT sum(length(body)) FROM post").fetchall()
+    connect(in_time).execute("SELECT sum(length(body)) FROM post").fetchall()
 
-    ahead = vfs.metrics().advance
+    ahead = in_time.metrics().advance
     assert len(records) < 40
     assert 500_000 < ahead.used <= ahead.fetched <= ahead.used + 4096
 
 
-def test_lookups_here_and_there_fetch_nothing_else(
-    imported: Imported, make_vfs: MakeVFS, connect: Connect
-):
-    vfs = make_vfs(imported(block_size=1024))
-    connection = connect(vfs)
+def test_lookups_here_and_there_fetch_nothing_else(in_time: S3VFS, connect: Connect):
+    connection = connect(in_time)
 
     for row in range(150, 1500, 200):
         connection.execute("SELECT body FROM post WHERE id = ?", (row,)).fetchall()
 
-    assert vfs.metrics().advance.fetched == 0
+    assert in_time.metrics().advance.fetched == 0
 
 
-def test_the_rows_of_an_index_are_fetched_side_by_side(
-    imported: Imported, make_vfs: MakeVFS, connect: Connect
-):
-    vfs = make_vfs(imported(block_size=1024))
+def test_the_rows_of_an_index_are_fetched_side_by_side(in_time: S3VFS, connect: Connect):
+    rows = connect(in_time).execute("SELECT * FROM post WHERE user = 7").fetchall()
 
-    rows = connect(vfs).execute("SELECT * FROM post WHERE user = 7").fetchall()
-
-    ahead = vfs.metrics().advance
+    ahead = in_time.metrics().advance
     assert ahead.fetched > 1024 * (len(rows) - 4)
     assert ahead.used >= ahead.fetched - 3 * 1024
 

@@ -70,13 +70,14 @@ def rows(connection: apsw.Connection) -> tuple[int, int]:
 
 
 def test_segments_go_up_before_the_commit_and_nobody_sees_them(
-    store: ObjectStore, connection: apsw.Connection, make_vfs: MakeVFS, connect: Connect
+    store: ObjectStore, connection: apsw.Connection, vfs: S3VFS, make_vfs: MakeVFS, connect: Connect
 ):
     before = keys(store, SEGMENTS)
     other = connect(NAME, through=make_vfs())
 
     with connection:
         connection.execute(INSERT, (1001, 3000))
+        vfs._engine.pool.close()        # waits for what is under way
         early = keys(store, SEGMENTS) - before
         seen_by_other = rows(other)
         seen_by_own = rows(connection)
@@ -117,6 +118,7 @@ def test_memory_is_given_back_where_blocks_are_completed(
     connection.execute("pragma cache_size = 5")
     with connection:
         connection.execute(INSERT, (1, 4000))
+        vfs._engine.pool.close()        # what is still on its way would be read back from memory
         before = vfs.metrics().get.requests
         connection.execute("update t set tag = 'x' where id % 97 = 0")
         read_back = vfs.metrics().get.requests - before
@@ -129,13 +131,14 @@ def test_memory_is_given_back_where_blocks_are_completed(
 
 @pytest.mark.parametrize("how", ["rollback", "error", "close"])
 def test_a_transaction_that_is_given_up_leaves_nothing(
-    store: ObjectStore, connection: apsw.Connection, how: str
+    store: ObjectStore, connection: apsw.Connection, vfs: S3VFS, how: str
 ):
     before, old = keys(store), rows(connection)
 
     connection.execute("begin")
     connection.execute(INSERT, (1001, 3000))
     connection.execute("update t set body = randomblob(400)")
+    vfs._engine.pool.close()            # waits for what is under way
     assert len(keys(store)) > len(before) + 10
     if how == "rollback":
         connection.execute("rollback")
