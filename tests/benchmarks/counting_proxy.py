@@ -36,6 +36,8 @@ class CountingProxy(ThreadingHTTPServer):
         self.seen: list[Seen] = []
         self.refusals = 0
         """How many of the next requests are answered 503 instead of being forwarded."""
+        self.together: threading.Barrier | None = None
+        """Where it is set, no request is forwarded before so many have come."""
         self.lock = threading.Lock()
 
     @property
@@ -51,6 +53,8 @@ class _Forwarder(BaseHTTPRequestHandler):
         start = time.perf_counter()
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
+        if self.server.together is not None:
+            self.server.together.wait(60)
         with self.server.lock:
             refused = self.server.refusals > 0
             self.server.refusals -= refused

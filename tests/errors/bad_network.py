@@ -7,10 +7,11 @@ stay valid; the requests that came are in ``path.seen``.
 from __future__ import annotations
 
 import http.client
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +68,18 @@ def first(fate: Fate, method: str, ending: str = "", *, then: Fate = Fate.SERVED
     return rule
 
 
+def port_of_no_client() -> int:
+    """A free port below those that systems give to clients: none takes it while it is closed.
+
+    https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html (ip_local_port_range)
+    """
+    for port in random.sample(range(10_000, 32_768), 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
+
+
 class BadNetwork:
     """A port on this machine that leads to ``upstream``, as long as it is open."""
 
@@ -77,7 +90,7 @@ class BadNetwork:
         self.giving_up = threading.Event()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
-        self._port = 0
+        self._port = port_of_no_client()
         self.open()
 
     @property

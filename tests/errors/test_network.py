@@ -36,18 +36,18 @@ AtEndpoint = Callable[..., S3VFS]
 
 @pytest.fixture
 def at_endpoint(minio, minio_bucket, make_vfs: MakeVFS) -> AtEndpoint:
-    """Call it with an endpoint for a VFS whose client looks there, and gives up at once."""
+    """Call it with an endpoint for a VFS whose client looks there, and has patience."""
     credentials = minio.meta.client._request_signer._credentials
 
-    def make(endpoint: str, attempts: int = 1) -> S3VFS:
+    def make(endpoint: str, attempts: int = 1, patience_seconds: float = 60) -> S3VFS:
         resource = boto3.session.Session(
             credentials.access_key, credentials.secret_key, region_name="us-east-1"
         ).resource(
             "s3",
             endpoint_url=endpoint,
             config=Config(
-                connect_timeout=3,
-                read_timeout=1 if attempts == 1 else 5,
+                connect_timeout=60,
+                read_timeout=patience_seconds,
                 retries={"mode": "standard", "total_max_attempts": attempts},
             ),
         )
@@ -70,26 +70,27 @@ def vfs(network: BadNetwork, at_endpoint: AtEndpoint) -> S3VFS:
 
 
 def test_a_closed_port(at_endpoint: AtEndpoint) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    vfs = at_endpoint(f"http://127.0.0.1:{port}")
-
-    for operation in EVERYTHING:
-        with refused(
-            StoreUnavailableError,
-            operation.code_at_begin,
-            WAY_OUT,
-            f"endpoint='http://127.0.0.1:{port}'",
-            "error='EndpointConnectionError'",
-            "key='db/manifest'",
-        ):
-            operation.run(vfs, "db")
+    with socket.socket() as taken:          # by nobody who listens
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        vfs = at_endpoint(endpoint)
+        for operation in EVERYTHING:
+            with refused(
+                StoreUnavailableError,
+                operation.code_at_begin,
+                WAY_OUT,
+                f"endpoint={endpoint!r}",
+                "error='EndpointConnectionError'",
+                "key='db/manifest'",
+            ):
+                operation.run(vfs, "db")
 
 
 def test_a_port_that_accepts_and_never_answers(at_endpoint: AtEndpoint) -> None:
     """The user's own time-out decides how long that takes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        vfs = at_endpoint(f"http://127.0.0.1:{server.getsockname()[1]}")
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        vfs = at_endpoint(endpoint, patience_seconds=0.5)
         for operation in (READING["select"], READING["serialize"], WRITING["create"]):
             with refused(
                 StoreUnavailableError,
@@ -167,14 +168,25 @@ def test_an_outage_at_the_upload_leaves_the_transaction_open(
 @pytest.mark.parametrize("sql", [SMALL, LARGE])
 @pytest.mark.parametrize("fate", [Fate.LOST, Fate.UNANSWERED, Fate.IGNORED])
 def test_without_an_answer_to_the_manifest_the_commit_is_unknown(
-    vfs: S3VFS, network: BadNetwork, owner: S3VFS, sample: Sample, open_through: Open,
+    at_endpoint: AtEndpoint, network: BadNetwork, owner: S3VFS, sample: Sample, open_through: Open,
     fate: Fate, sql: str,
 ) -> None:
     """And the next look tells. Nothing is deleted that a manifest may refer to."""
+    patience_seconds = 3 if fate is Fate.IGNORED else 60
+    vfs = at_endpoint(network.endpoint, patience_seconds=patience_seconds)
     connection = open_through(vfs, sample.name)
     assert read_all(connection) == sample.rows
     connection.execute("BEGIN").execute(sql)
-    network.rule = lambda asked: fate if asked.path.endswith("/manifest") else Fate.SERVED
+    asked_for_it: list[Asked] = []
+
+    def rule(asked: Asked) -> Fate:
+        if not asked.path.endswith("/manifest"):
+            return Fate.SERVED
+        asked_for_it.append(asked)
+        asked_again = len(asked_for_it) > 1
+        return Fate.LOST if fate is Fate.IGNORED and asked_again else fate      # patience is tried once
+
+    network.rule = rule
 
     with refused(
         CommitUnknownError,

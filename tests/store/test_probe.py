@@ -63,7 +63,7 @@ class ChecksThenActs(MemoryObjectStore):
         found = self.get(key)
         if (found is not None) if if_absent else (found is None or found.etag != if_match):
             raise PreconditionFailedError("it does not hold.")
-        self._all_have_looked.wait(timeout=10)
+        self._all_have_looked.wait(timeout=60)
         return super().put(key, body)
 
 

@@ -88,9 +88,9 @@ def test_trouble_has_its_class_and_names_the_bucket(server, store, call, answer,
 def test_no_answer_at_all_is_unavailability(server, call):
     server.answers = [Answer(-1)] * 3
 
-    with closing(connect(server.endpoint, read_timeout=0.1)) as store:
-        with pytest.raises(StoreUnavailableError, match="bucket='bucket'") as caught:
-            call(store)
+    store = connect(server.endpoint, read_timeout=0.1)
+    with closing(store), pytest.raises(StoreUnavailableError, match="bucket='bucket'") as caught:
+        call(store)
 
     assert type(caught.value) is StoreUnavailableError
     assert caught.value.__cause__ is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import threading
 
 import pytest
 from test_memory import Around
@@ -11,6 +12,7 @@ from test_memory import Around
 from sqlite_s3vfs.store.memory import MemoryObjectStore, etag_of
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
 from sqlite_s3vfs.testing.store_suite import ObjectStoreSuite
+from sqlite_s3vfs.testing.store_suite.conditions import RACERS
 
 
 class ListsByUtf16(MemoryObjectStore):
@@ -55,11 +57,15 @@ class ReplacesWhatIsMissing(MemoryObjectStore):
 
 
 class ChecksThenActs(MemoryObjectStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self._all_have_looked = threading.Barrier(RACERS)
+
     def put(self, key, body, *, if_match=None, if_absent=False):
         found = self.get(key)
         if (if_absent and found) or (if_match is not None and (not found or found.etag != if_match)):
             raise PreconditionFailedError("it does not hold.")
-        self._clock.sleep(0.001)  # lets the other racers look
+        self._all_have_looked.wait(60)
         return super().put(key, body)
 
 

@@ -130,8 +130,9 @@ class TestFork:
     def test_threads_that_write_meanwhile_do_no_harm(self, tmp_path: Path) -> None:
         """Locks that other threads hold at the moment of the fork must not lock up the child.
 
-        Those of ours: SQLite's own lock for counting its memory is switched off, since a thread that
-        is inside SQLite at the fork may hold it, and SQLite knows nothing of forks.
+        Those of ours: SQLite knows nothing of forks, and a thread that is inside of it at the fork may
+        hold locks of its. The one for counting memory is switched off, and the writers need no journal
+        on a file, for whose checksums they would take the one of its random numbers.
         """
         uncounted = "import apsw\napsw.shutdown()\napsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)\n"
         script = """
@@ -139,6 +140,7 @@ class TestFork:
 
             def write(name):
                 connection = apsw.Connection(name, vfs=vfs.name)
+                connection.pragma("journal_mode", "MEMORY")
                 connection.execute("CREATE TABLE t (v)")
                 while not stop.is_set():
                     connection.execute("INSERT INTO t VALUES (zeroblob(20000)); DELETE FROM t")

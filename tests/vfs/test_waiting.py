@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import apsw
 import pytest
 
+from sqlite_s3vfs.clock import SystemClock
 from sqlite_s3vfs.errors import (
     CommitUnknownError,
     InvalidArgumentError,
@@ -53,17 +54,18 @@ def test_without_a_timeout_busy_is_told_at_once(holder: apsw.Connection, connect
 
 
 def test_the_timeout_is_kept_and_waiting_asks_the_store_nothing(
-    holder: apsw.Connection, connect: Connect, vfs: S3VFS
+    holder: apsw.Connection, connect: Connect, vfs: S3VFS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite tries about 15 times in 300 ms; only the first one costs a conditional GET."""
-    waiter = connect("db")
+    """SQLite tries about 10 times in 300 ms; only the first one costs a conditional GET."""
+    waiter, clock = connect("db"), ManualClock()
     waiter.set_busy_timeout(300)
-    before, started = vfs.metrics(), time.monotonic()
+    monkeypatch.setattr(vfs._engine, "clock", clock)
+    before, started = vfs.metrics(), clock.monotonic()
 
     with pytest.raises(apsw.BusyError):
         waiter.execute("BEGIN IMMEDIATE")
 
-    assert 0.25 < time.monotonic() - started < 3
+    assert 0.25 < clock.monotonic() - started < 0.31
     assert (vfs.metrics() - before).total.requests == 1
     assert waiter.execute("SELECT n FROM t").get == 0
 
@@ -105,21 +107,35 @@ def test_who_gave_up_waiting_may_read(holder: apsw.Connection, connect: Connect)
         assert waiter.execute("SELECT n FROM t").get == 0
 
 
+class SharingClock(SystemClock):
+    """Sleeps on until another thread has had its turn, and counts the sleeps."""
+
+    def __init__(self) -> None:
+        self.turns = self.shared = 0
+
+    def sleep(self, seconds: float) -> None:
+        before = self.turns
+        while self.turns == before:
+            super().sleep(seconds)
+        self.shared += 1
+
+
+@pytest.mark.timeout(120)
 def test_a_sleeping_busy_handler_lets_other_threads_run(
-    holder: apsw.Connection, connect: Connect
+    holder: apsw.Connection, connect: Connect, vfs: S3VFS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The inherited xSleep would keep the global interpreter lock."""
-    waiter = connect("db")
-    waiter.set_busy_timeout(400)
-    turns = 0
+    waiter, clock = connect("db"), SharingClock()
+    waiter.set_busy_timeout(100)
+    monkeypatch.setattr(vfs._engine, "clock", clock)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(waiter.execute, "BEGIN IMMEDIATE")
         while not waiting.done():
-            time.sleep(0.001)
-            turns += 1
+            clock.turns += 1
+            time.sleep(0)               # gives the lock away
 
     assert isinstance(waiting.exception(), apsw.BusyError)
-    assert turns > 50
+    assert clock.shared > 3
 
 
 def test_a_busy_handler_of_ones_own_works(holder: apsw.Connection, connect: Connect) -> None:
