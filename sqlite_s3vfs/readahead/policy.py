@@ -3,7 +3,8 @@
 A block that is not in memory is taken for part of a scan
 
 * where the leaf before it (or after it, for a scan downwards) in the order of its B-tree was read
-  shortly before, wherever in the file that lies; or it is the first leaf of its tree;
+  shortly before, wherever in the file that lies; or it is the first leaf of its tree, which may as well
+  be a lookup: that is worth one request until the next leaf is read;
 * where it and a row read before it follow each other in an index leaf, or it has the first row of a
   key there: then the rows that the leaf names next are, though their leaves lie anywhere;
 * where its B-tree is not known (overflow pages, say), and the block before or after it was read.
@@ -101,9 +102,10 @@ class ReadAhead:
         for step in (1, -1):
             before = self._neighbour(path, block, -step, view)
             first = step == 1 and not any(position for _, position in path)
-            if before in self._recent or first:
-                leaves = self._trees.leaves(path, step, view)
-                return Stream(self._others(blocks_of(view, leaves), block), self._scan(view))
+            follows = before in self._recent
+            if follows or first:
+                others = self._others(blocks_of(view, self._trees.leaves(path, step, view)), block)
+                return Stream(others, self._scan(view), guessed=not follows)
         return self._order.missed(page, path, view, self._rows(view))
 
     def _neighbour(self, path: Path, block: int, step: int, view: View) -> int | None:

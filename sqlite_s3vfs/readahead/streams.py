@@ -37,9 +37,13 @@ class Depth:
 class Stream:
     """One scan: the blocks still to come, and those fetched in advance."""
 
-    def __init__(self, blocks: Iterator[int], depth: Depth, *, used: int = 0) -> None:
+    def __init__(
+        self, blocks: Iterator[int], depth: Depth, *, used: int = 0, guessed: bool = False
+    ) -> None:
+        """``guessed``: nothing but the first block speaks for it so far."""
         self._blocks = blocks
         self._depth = depth
+        self._guessed = guessed
         self._enough = depth.enough
         self._issued: dict[int, None] = {}
         self._held_back: int | None = None
@@ -62,9 +66,9 @@ class Stream:
         )
 
     def start(self, view: View) -> list[int]:
-        """What to fetch at once."""
+        """What to fetch at once: for a guess what one request may bring, and one block otherwise."""
         count = min(self._allowed(1), self._enough)
-        return self._next(count, count, view)
+        return self._next(1 if self._guessed else count, count, view)
 
     def follow(self, block: int, view: View, *, waited: bool, share: int = 1) -> list[int]:
         """SQLite has come to ``block``, which was issued, and ``waited`` for it: what to fetch now.

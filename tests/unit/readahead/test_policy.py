@@ -212,6 +212,24 @@ def test_a_join_by_the_rows_of_an_index_is_fetched_side_by_side(tmp_path: Path, 
     assert len(replay.fresh) <= 2 * len(rows) + 4, "of what is left out as much again and more"
 
 
+@pytest.mark.parametrize(("blocks_in_object", "guessed"), [(1, 1), (64, START_BYTES >> 14)])
+def test_a_first_leaf_is_worth_one_request_until_the_next_one_is_read(
+    sample: Sample, blocks_in_object: int, guessed: int
+):
+    replay = sample.replay()
+    replay.blocks_in_object = blocks_in_object
+    leaves = sample.post.leaves()
+    next_block = next(page for page in leaves if (page - 1) // 4 != (leaves[0] - 1) // 4)
+
+    replay.read_all(sample.post.way_to(1))
+
+    assert len(replay.fetches) == 1
+    assert len(replay.fetched) <= guessed
+    assert len({block // blocks_in_object for block in replay.fetched}) == 1
+    replay.read(next_block)
+    assert len(replay.fresh) >= START_BYTES // replay.block_size - 1, "it is a scan"
+
+
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
 def test_a_scan_that_ends_early_wastes_at_most_twice_what_it_used(sample: Sample, share: float):
     replay = sample.replay()
