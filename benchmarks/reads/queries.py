@@ -28,7 +28,11 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question; ``ask`` gives its parameters for the n-th time. A ``scan`` is repeated less."""
+    """One question; ``ask`` gives its parameters for the n-th time. A ``scan`` is repeated less.
+
+    Without ``sql`` it is the opening alone: the schema is read, as ``sqlite_s3vfs.connect`` does of
+    a database that has to exist, and nothing is asked.
+    """
 
     name: str
     title: str
@@ -57,7 +61,8 @@ def _user_range(number: int, sizes: Sizes) -> Parameters:
 
 
 QUERIES = (
-    Query("tiny", "open a database of 3 pages", "tiny", "SELECT x FROM a", lambda n, s: ()),
+    Query("tiny", "open 3 pages, and a question", "tiny", "SELECT x FROM a", lambda n, s: ()),
+    Query("opening", "open a database of 3 pages", "tiny", "", lambda n, s: ()),
     Query(
         "rowid", "lookup by rowid", "social",
         "SELECT title, body FROM posts WHERE id = ?", lambda n, s: (s.post(n),),

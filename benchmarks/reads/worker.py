@@ -22,7 +22,7 @@ from botocore.config import Config
 import sqlite_s3vfs
 from benchmarks.buckets import bucket_at
 from benchmarks.memory import peak, start_peak
-from benchmarks.reads.queries import BY_NAME, Query, Sizes
+from benchmarks.reads.queries import BY_NAME, Parameters, Query, Sizes
 from benchmarks.recorder import Recorder
 from benchmarks.workplace import Events, surroundings
 
@@ -94,9 +94,9 @@ class Worker:
 
             self._measure("cold", query, number, network, baseline, cold)
             again = number if query.scan else number + 100
-            if not query.scan:
+            if query.sql and not query.scan:
                 self._measure("interior", query, again, network, baseline, lambda: opened[0])
-            if not query.scan or self._fits:
+            if query.sql and (not query.scan or self._fits):
                 self._measure("warm", query, again, network, baseline, lambda: opened[0])
             opened[0].close()
 
@@ -122,7 +122,7 @@ class Worker:
         self.events.doing = f"{query.title}, {state}, {latency * 1000:.0f} ms"
         recorder.latency, recorder.bandwidth = latency, bandwidth
         start = time.perf_counter()
-        rows = opened().execute(query.sql, parameters).fetchall()
+        rows = _rows(opened(), query.sql, parameters)
         end = time.perf_counter()
         recorder.wait_until_quiet()
         recorder.latency, recorder.bandwidth = 0.0, 0.0
@@ -143,6 +143,12 @@ class Worker:
 
     def _opener(self) -> closing[Any]:
         return closing(OPENERS[self.spec.way](self))
+
+
+def _rows(connection: apsw.Connection, sql: str, parameters: Parameters) -> list[Any]:
+    if not sql:
+        return [connection.table_exists("main", "sqlite_schema")]      # reads the schema
+    return connection.execute(sql, parameters).fetchall()
 
 
 class _Stored:
