@@ -42,7 +42,7 @@ from sqlite_s3vfs.vfs.states import (
     Unlocked,
     Writing,
 )
-from sqlite_s3vfs.vfs.window import Window, window_at
+from sqlite_s3vfs.vfs.window import NOWHERE, window_at
 
 POISON = b"\xfe" * 16
 """What no database has at offset 24: as many free pages as pages."""
@@ -61,7 +61,7 @@ class Session:
     ) -> None:
         self.name = name
         self.database = database
-        self._window = Window()
+        self.window = NOWHERE
         self.state: State = Pinned(pinned) if pinned else Unlocked(database)
         self.attached = AttachedFiles()
         self.cached: bytes | None = None
@@ -83,20 +83,23 @@ class Session:
 
         Most pages lie in the block that the page before was in: those are given out of hand.
         """
-        window, state = self._window, self.state
+        window, state = self.window, self.state
         if window.start <= offset and offset + size <= window.stop and window.state is state:
             start = offset - window.start
             page = window.view[start : start + size]
             if page[0] in TELLING:
                 self._ahead.saw(offset // size + 1, page)
+            elif not window.pages:
+                window.cut(size)
             return page
         if offset >= HEADER_SIZE:
             found = window_at(offset, size, state, self._ahead, again=False)
             if found is not None:
-                self._window = found
-                return self.read(offset, size)
+                self.window = found
+                cut = found.pages.get(offset)
+                return cut if cut is not None and len(cut) == size else self.read(offset, size)
             bytes_read = state.read(offset, size, self._ahead)
-            self._window = window_at(offset, size, state, self._ahead, again=True) or window
+            self.window = window_at(offset, size, state, self._ahead, again=True) or window
             return bytes_read
         snapshot = state.snapshot
         is_check = (offset, size) == _CHECKED and isinstance(state, Reading)

@@ -49,11 +49,11 @@ def test_the_interior_pages_that_the_first_writer_read_ride_along(
 def test_a_lookup_of_the_first_row_costs_at_most_one_block_more(
     old: MemoryObjectStore, make_vfs: MakeVFS, connect: Connect
 ):
-    connect(make_vfs(old)).execute("UPDATE post SET body = 'x' WHERE id = 690")
+    connect(make_vfs(old)).execute("UPDATE post SET body = 'x' WHERE id = 20")
 
     read = old_blocks_read(make_vfs(old), connect, "SELECT body FROM post WHERE id = 0")
 
-    assert len(read) <= 2, "each old block is a request"
+    assert len(read) <= 2, f"each old block is a request: {read}"
 
 
 def test_where_it_read_none_a_lookup_reads_each_level(
