@@ -106,14 +106,13 @@ def place_from_url(
     url: str, access: Access = FROM_ENVIRONMENT
 ) -> tuple[Bucket | ObjectStore, str]:
     """The same, with the boto3 bucket itself where it is one."""
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.scheme == "s3" and parts.netloc and path.strip("/"):
-        return _bucket(parts.netloc, access), path.removeprefix("/")
-    if parts.scheme == "file" and not parts.netloc and "/" in path.strip("/"):
+    scheme, host, path = _parts(url)
+    if scheme == "s3" and host and path.strip("/"):
+        return _bucket(host, access), path.removeprefix("/")
+    if scheme == "file" and not host and "/" in path.strip("/"):
         directory, _, name = path.rpartition("/")
         return DirectoryObjectStore(directory), name
-    if parts.scheme == "memory" and not parts.netloc and path:
+    if scheme == "memory" and not host and path:
         return _memory, path
     raise InvalidArgumentError(
         "use s3://bucket/key, file:///directory/name or memory:name. " f"url={url!r}"
@@ -128,19 +127,40 @@ def folder_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[Object
     Raises:
         InvalidArgumentError: another kind of URL.
     """
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.scheme == "s3" and parts.netloc:
+    scheme, host, path = _parts(url)
+    if scheme == "s3" and host:
         prefix = path.strip("/")
-        return store_for(_bucket(parts.netloc, access)), f"{prefix}/" if prefix else ""
-    if parts.scheme == "file" and not parts.netloc and path.strip("/"):
+        return store_for(_bucket(host, access)), f"{prefix}/" if prefix else ""
+    if scheme == "file" and not host and path.strip("/"):
         return DirectoryObjectStore(path), ""
-    if parts.scheme == "memory" and not parts.netloc:
+    if scheme == "memory" and not host:
         prefix = path.strip("/")
         return _memory, f"{prefix}/" if prefix else ""
     raise InvalidArgumentError(
         "use s3://bucket, s3://bucket/prefix, file:///directory or memory:. " f"url={url!r}"
     )
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Scheme, host and decoded path: all that there may be, so that no part of a name is passed over.
+
+    Raises:
+        InvalidArgumentError: there is more, or less, or the path is no text.
+    """
+    if "?" in url or "#" in url:
+        raise InvalidArgumentError(
+            "a name in a URL is percent-encoded: write %3F for a '?' and %23 for a '#'. " f"url={url!r}"
+        )
+    try:
+        parts = urlsplit(url)
+        path = unquote(parts.path, errors="strict")
+    except ValueError as error:
+        raise InvalidArgumentError(f"this is no URL. url={url!r} reason={error}") from error
+    if url[:1] == " " or any(ord(character) < 32 or ord(character) == 127 for character in url + path):
+        raise InvalidArgumentError(
+            f"a URL has no control characters, and no space before it. url={url!r}"
+        )
+    return parts.scheme, parts.netloc, path
 
 
 def _bucket(name: str, access: Access) -> Bucket:

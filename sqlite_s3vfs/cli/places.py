@@ -35,7 +35,6 @@ def opened_database(asked: Asked, url: str) -> Iterator[Database]:
     Raises:
         InvalidArgumentError: the URL cannot name a database.
     """
-    _check_plain(url)
     store, prefix = store_from_url(url, asked.access)
     with closing(Engine(store)) as engine, closing(open_database(engine, prefix)) as database:
         yield database
@@ -65,7 +64,6 @@ def remnant(database: Database) -> Manifest | None:
 @contextmanager
 def opened_vfs(asked: Asked, url: str) -> Iterator[tuple[S3VFS, str]]:
     """A VFS over the store of a database, and the database's name in it. 0 requests."""
-    _check_plain(url)
     store, prefix = store_from_url(url, asked.access)
     with closing(S3VFS(store)) as vfs:
         yield vfs, prefix
@@ -83,11 +81,3 @@ def opened_connection(
         uri = f"file:{quote(prefix)}?{urlencode(parameters, quote_via=quote)}"
         with closing(apsw.Connection(uri, flags=_FLAGS)) as connection:
             yield connection
-
-
-def _check_plain(url: str) -> None:
-    if "?" in url:
-        raise InvalidArgumentError(
-            "the command line names databases without parameters; a '?' in a name is written %3F. "
-            f"url={url!r}"
-        )

@@ -97,6 +97,19 @@ def test_a_wrong_url(cli: Command, tmp_path: Path, name: str, url: str):
     assert f"url={url!r}" in ended.err
 
 
+@pytest.mark.parametrize("rest", ["#2024", "?mode=ro"])
+@pytest.mark.parametrize("name", NAMED)
+def test_no_part_of_a_url_is_passed_over(
+    cli: Command, library: str, tmp_path: Path, name: str, rest: str
+):
+    """It would be done to the database whose name ends before it."""
+    ended = cli(*arguments_of(name, f"{library}{rest}", tmp_path / "out"), *["--yes"] * (name == "rm"))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "%23" in ended.err
+    assert cli("info", library).code == 0
+
+
 @pytest.mark.parametrize("name", sorted(NAMED.keys() - {"ls"}))
 def test_a_missing_database(cli: Command, folder: str, tmp_path: Path, name: str):
     ended = cli(*arguments_of(name, f"{folder}/missing.sqlite", tmp_path / "out"))

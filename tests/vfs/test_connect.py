@@ -116,6 +116,26 @@ def test_what_is_no_such_url_is_refused_with_the_way_out(url: str) -> None:
         connect(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory:sales#2024",
+        "memory:sales#2024?mode=ro",
+        "memory:sal\tes",
+        " memory:sales",
+        "memory:sal%00es",
+        "memory:%ff",
+        "s3://[bucket/sales",
+    ],
+)
+def test_no_part_of_a_url_is_passed_over(url: str) -> None:
+    """``sales#2024`` must not lead to ``sales``."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        connect(url)
+
+    assert repr(url.partition("?")[0]) in str(caught.value)
+
+
 def test_a_bad_name_in_a_url_is_refused() -> None:
     with pytest.raises(apsw.CantOpenError) as caught:
         connect("memory:a/../b")
