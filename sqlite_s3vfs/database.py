@@ -130,8 +130,8 @@ class Database:
             ready = self.committer.prepare(work)
             run_uninterrupted(partial(self._publish, ready, accepted))
 
-    def publish_content(self, base: Version, content: PrepareContent, ahead: Uploads) -> None:
-        """Commit a whole new content, most of it uploaded ``ahead``, in the place of ``base``.
+    def publish_content(self, base: Version, content: PrepareContent, ahead: Uploads) -> Snapshot:
+        """Commit a whole new content, most of it uploaded ``ahead``, in the place of ``base``; it.
 
         Raises:
             ConflictError: another commit replaced that version. Others as ``Transaction.commit``.
@@ -139,7 +139,9 @@ class Database:
         ready = self.committer.prepare_content(
             base.origin, base.snapshot, self._condemning.offer(base.origin.manifest), content, ahead
         )
-        run_uninterrupted(partial(self._publish, ready, lambda snapshot: None))
+        published: list[Snapshot] = []
+        run_uninterrupted(partial(self._publish, ready, published.append))
+        return published[0]
 
     def release(self, holder: object) -> None:
         """Give the process's write lock back."""

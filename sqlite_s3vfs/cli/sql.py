@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,11 @@ from sqlite_s3vfs.past import Moment
 
 _UNBOUNDED = 1 << 20
 """Characters of a table's line where nobody has a terminal of some width."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_INTEGER_LIMIT = 1 << 63
+"""What is larger is a floating-point number (https://www.sqlite.org/syntax/numeric-literal.html)."""
+_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 Values = Sequence["apsw.SQLiteValue"]
 Result = tuple[list[str], Values]
@@ -181,11 +187,11 @@ def _unlike(names: list[str]) -> list[str]:
 
 
 def _value(text: str) -> apsw.SQLiteValue:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    """A number as SQL spells it (Python's ``1_000`` and ``nan`` are text), NULL, or the text."""
+    if _INTEGER.fullmatch(text) and -_INTEGER_LIMIT <= int(text) < _INTEGER_LIMIT:
+        return int(text)
+    if _REAL.fullmatch(text):
+        return float(text)
     return None if text == "NULL" else text
 
 

@@ -40,13 +40,11 @@ def restore(database: Database, moment: Moment) -> Snapshot:
         content = _Restored(database, kept)
         uploads = Uploads(database.engine)
         try:
-            database.publish_content(base, content.prepared, uploads)
+            return database.publish_content(base, content.prepared, uploads)
         except ConflictError:
             if attempt + 1 == _ATTEMPTS_MAX or base.origin.manifest.database_id != kept.database_id:
                 raise
-        else:
-            break
-    return database.newest()
+    raise AssertionError("every attempt returns or raises")
 
 
 class _Restored:

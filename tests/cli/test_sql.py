@@ -69,6 +69,29 @@ def test_values_stand_in_for_question_marks(cli: Command, url: str):
     assert list(row.values()) == ["integer", "real", "text", "null"]
 
 
+@pytest.mark.parametrize(
+    ("given", "kind", "value"),
+    [
+        ("-7", "integer", -7),
+        ("9223372036854775807", "integer", 2**63 - 1),
+        ("9223372036854775808", "real", 2.0**63),
+        ("1e3", "real", 1000.0),
+        (".5", "real", 0.5),
+        ("1_000", "text", "1_000"),
+        ("nan", "text", "nan"),
+        ("Infinity", "text", "Infinity"),
+        (" 1", "text", " 1"),
+        ("\u0661", "text", "\u0661"),
+        ("", "text", ""),
+    ],
+)
+def test_what_is_a_number(cli: Command, url: str, given: str, kind: str, value: object):
+    """As SQL has it, and not as Python reads numbers."""
+    (row,) = cli("query", "--json", url, "SELECT typeof(?1) AS kind, ?1 AS value", "--", given).json
+
+    assert (row["kind"], row["value"]) == (kind, value)
+
+
 def test_a_query_may_not_write_unless_it_is_told(cli: Command, url: str):
     denied = cli("query", url, "DELETE FROM t")
     allowed = cli("query", "--write", url, "DELETE FROM t WHERE a = 4; SELECT count(*) AS n FROM t")

@@ -126,6 +126,24 @@ def test_reach_is_checked_where_the_base_moves(recorded, fresh, monkeypatch):
         restore(database, Moment(version=9))
 
 
+def test_what_it_made_is_given_back_though_others_go_on(recorded, fresh, monkeypatch):
+    """Another process commits, and another thread of this one looks, before the call returns."""
+    database, made = fresh(), max(recorded.versions) + 1
+    after_publish = database._after_publish
+
+    def overtaken(*arguments):
+        recorded.commit("create table late(a)")
+        assert database.snapshot().version == made + 1
+        after_publish(*arguments)
+
+    monkeypatch.setattr(database, "_after_publish", overtaken)
+
+    snapshot = restore(database, Moment(version=3))
+
+    assert snapshot.version == made
+    assert but_for_counters(bytes_of(snapshot)) == but_for_counters(recorded.versions[3])
+
+
 def test_the_cost(recorded, fresh):
     database = fresh()
     database.engine.conditions_proven = True
