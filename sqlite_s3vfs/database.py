@@ -129,6 +129,7 @@ class Database:
             work = Work(origin, base, changes, read, fold, offer, early, cleans=cleans)
             ready = self.committer.prepare(work)
             run_uninterrupted(partial(self._publish, ready, accepted))
+        base.retire(ready.prepared.replaced)
 
     def publish_content(self, base: Version, content: PrepareContent, ahead: Uploads) -> Snapshot:
         """Commit a whole new content, most of it uploaded ``ahead``, in the place of ``base``; it.

@@ -201,15 +201,58 @@ def insert_in_parts_local(bench: Bench) -> None:
     bench.measured(run)
 
 
-def _insert(connection: apsw.Connection, count: int, *, commits: int) -> None:
+def insert_in_parts_safe_local(bench: Bench) -> None:
+    """The same on a local file that is uploaded after each transaction: as safe as a commit here."""
+    connection = bench.local()
+    bench.measured(
+        lambda: _insert(
+            connection, bench.size, commits=bench.size // 1000, after_each=bench.upload_file
+        )
+    )
+
+
+def insert_more_ours(bench: Bench) -> None:
+    """``size`` transactions of a thousand rows more, on top of what the insert left."""
+    connection = bench.connect()
+    bench.measured(lambda: _insert_more(connection, bench.size))
+
+
+def insert_more_safe_local(bench: Bench) -> None:
+    """The same on a local file of a million rows that is uploaded after each transaction."""
+    connection = bench.local()
+    _insert(connection, 1_000_000, commits=1)
+    bench.measured(lambda: _insert_more(connection, bench.size, after_each=bench.upload_file))
+
+
+def _insert(
+    connection: apsw.Connection,
+    count: int,
+    *,
+    commits: int,
+    after_each: Callable[[], None] = lambda: None,
+) -> None:
     connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, k TEXT, v TEXT)")
     connection.execute("CREATE INDEX t_k ON t(k)")
     rows = random_rows(1, first_id=1)
     for _ in range(commits):
-        with connection:
-            connection.executemany(
-                "INSERT INTO t VALUES (?, ?, ?)", (next(rows) for _ in range(count // commits))
-            )
+        _insert_next(connection, rows, count // commits)
+        after_each()
+
+
+def _insert_more(
+    connection: apsw.Connection, commits: int, *, after_each: Callable[[], None] = lambda: None
+) -> None:
+    rows = random_rows(2, first_id=connection.execute("SELECT max(id) + 1 FROM t").get)
+    for _ in range(commits):
+        _insert_next(connection, rows, 1000)
+        after_each()
+
+
+def _insert_next(connection: apsw.Connection, rows: Iterator[Row], count: int) -> None:
+    with connection:
+        connection.executemany(
+            "INSERT INTO t VALUES (?, ?, ?)", (next(rows) for _ in range(count))
+        )
 
 
 def commits_ours(bench: Bench) -> None:
@@ -271,6 +314,9 @@ CASES: dict[str, Callable[[Bench], None]] = {
         insert_local,
         insert_in_parts_ours,
         insert_in_parts_local,
+        insert_in_parts_safe_local,
+        insert_more_ours,
+        insert_more_safe_local,
         commits_ours,
         far_commits_ours,
         updates_ours,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.run import Display
 from benchmarks.server import Server
 from benchmarks.writes.bars import judge
 from benchmarks.writes.report import bar_table, result_document, table
-from benchmarks.writes.run import FULL, QUICK, Group, run
+from benchmarks.writes.run import FULL, QUICK, Group, Measured, run
 
 RESULT = Path(__file__).parent.parent / "results" / "writes"
+PART = RESULT.with_name("writes-so-far")
+"""What a run that is not over, or was interrupted, has measured; git ignores it."""
 
 
 def measure_writes(
@@ -20,24 +23,41 @@ def measure_writes(
 ) -> bool:
     """Write in every way, print the table and the bars; whether every bar holds.
 
-    Writes the result files unless it was ``quick`` or a plan of one's own.
+    Writes the result files unless it was ``quick`` or a plan of one's own, and after each step what
+    there is so far.
     """
-    facts, measured = run(plan or (QUICK if quick else FULL), server, display)
+    keeps = not quick and plan is None
+
+    def write_part(facts: Mapping[str, Any], measured: Sequence[Measured]) -> None:
+        if keeps:
+            write_results(PART, facts, measured)
+
+    facts, measured = run(
+        plan or (QUICK if quick else FULL), server, display, on_measured=write_part
+    )
     verdicts = judge(measured)
-    shown = f"{table(measured)}\n\n{bar_table(verdicts)}"
-    print(f"\n{shown}\n")
-    if not quick and plan is None:
-        RESULT.parent.mkdir(exist_ok=True)
-        document = result_document(measured, verdicts, facts)
-        RESULT.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-        versions = "".join(
-            f"- {title}: {', '.join(f'{name} {version}' for name, version in of_library.items())}\n"
-            for title, of_library in facts["versions"].items()
-        )
-        RESULT.with_suffix(".md").write_text(
-            f"# Writes, measured on {facts['date']}\n\n"
-            f"- machine: {facts['machine']}; load average before the run: {facts['load_average']}\n"
-            f"- server: {facts['server']}\n{versions}"
-            f"\nHow to read and repeat this: [the benchmarks](../README.md#writes).\n\n{shown}\n"
-        )
+    print(f"\n{table(measured)}\n\n{bar_table(verdicts)}\n")
+    if keeps:
+        write_results(RESULT, facts, measured)
+        for suffix in (".json", ".md"):
+            PART.with_suffix(suffix).unlink(missing_ok=True)
     return all(verdict.passed for verdict in verdicts)
+
+
+def write_results(result: Path, facts: Mapping[str, Any], measured: Sequence[Measured]) -> None:
+    """Write the table for people and the figures for programs, with the bars that can be judged."""
+    verdicts = judge(measured)
+    result.parent.mkdir(exist_ok=True)
+    document = result_document(measured, verdicts, facts)
+    result.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+    versions = "".join(
+        f"- {title}: {', '.join(f'{name} {version}' for name, version in of_library.items())}\n"
+        for title, of_library in facts["versions"].items()
+    )
+    result.with_suffix(".md").write_text(
+        f"# Writes, measured on {facts['date']}\n\n"
+        f"- machine: {facts['machine']}; load average before the run: {facts['load_average']}\n"
+        f"- server: {facts['server']}\n{versions}"
+        f"\nHow to read and repeat this: [the benchmarks](../README.md#writes).\n\n"
+        f"{table(measured)}\n\n{bar_table(verdicts)}\n"
+    )

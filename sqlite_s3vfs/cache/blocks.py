@@ -7,6 +7,8 @@
   a second time since it was last considered ("second chance"); a scan asks for each block once.
 * **What came in advance waits to be used,** where a slow scan goes along with a fast one that fills the
   cache over and over: it has ``FRESH_CHANCES``, while that is half of the cache at most.
+* **What was replaced goes first.** Only readers of older versions may still want it; a writer that
+  changes many blocks would otherwise push out those that it needs next.
 * **The bound is that of the memory taken.** What stays for its second chance is copied out of its slab,
   so that of all slabs only those at the end of the line are there in part.
 * **What was fetched in advance is told apart** (``fresh``) until somebody asks for it, so that
@@ -39,6 +41,19 @@ class CachedBlock:
         them costs as much as all else that a read does. They take some 6 % of the content's bytes."""
         self.chances = FRESH_CHANCES if fresh else 0
 
+    def stays(self, *, may_wait: bool) -> bool:
+        """Whether it gets another chance, now that it is the oldest."""
+        waits = may_wait and self.fresh and self.chances > 0
+        if not self.used and not waits:
+            return False
+        self.used = False
+        if waits:
+            self.chances -= 1                       # as the rest of its slab does
+        else:
+            self.content = bytes(self.content)      # without the rest of its slab
+            self.pages = {}
+        return True
+
 
 class BlockCache:
     """Blocks by key, up to ``capacity`` bytes of content; safe to share between threads."""
@@ -51,6 +66,7 @@ class BlockCache:
         self._fresh_weight = 0
         self._entries_lock = threading.RLock()
         self._entries: dict[Hashable, CachedBlock] = {}
+        self._retired: dict[Hashable, None] = {}
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._entries
@@ -75,20 +91,18 @@ class BlockCache:
         unused = 0
         with self._entries_lock:
             for key, content in blocks:
-                if len(content) <= self.capacity:
-                    self._add(key, content, fresh=fresh)
-                    unused += self._make_room()
+                if len(content) > self.capacity:
+                    continue
+                old, is_fresh = self._entries.pop(key, None), fresh
+                if old is not None:
+                    self._weight -= len(old.content)
+                    is_fresh = self._no_more_fresh(old) and fresh
+                self._entries[key] = CachedBlock(content, fresh=is_fresh)
+                self._weight += len(content)
+                self._fresh_weight += len(content) if is_fresh else 0
+                unused += self._make_room()
         if unused and self._on_unused:
             self._on_unused(unused)
-
-    def _add(self, key: Hashable, content: Content, *, fresh: bool) -> None:
-        old = self._entries.pop(key, None)
-        if old is not None:
-            self._weight -= len(old.content)
-            fresh = self._no_more_fresh(old) and fresh
-        self._entries[key] = CachedBlock(content, fresh=fresh)
-        self._weight += len(content)
-        self._fresh_weight += len(content) if fresh else 0
 
     def use(self, cached: CachedBlock) -> bool:
         """Somebody has asked for a block: whether it was the first time since it came in advance."""
@@ -103,10 +117,16 @@ class BlockCache:
         if cached is not None and self.use(cached) and self._on_unused:
             self._on_unused(len(cached.content))
 
+    def retire(self, keys: Iterable[Hashable]) -> None:
+        """These blocks are the first to go."""
+        with self._entries_lock:
+            self._retired.update((key, None) for key in keys if key in self._entries)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._entries_lock:
             self._entries.clear()
+            self._retired.clear()
             self._weight = self._fresh_weight = 0
 
     @property
@@ -122,7 +142,7 @@ class BlockCache:
     def forget_locks(self) -> None:
         """In a forked child: another thread of the parent may have held the lock at the fork."""
         self._entries_lock = threading.RLock()
-        self._entries = dict(self._entries)
+        self._entries, self._retired = dict(self._entries), dict(self._retired)
         entries = self._entries.values()
         self._weight = sum(len(entry.content) for entry in entries)
         self._fresh_weight = sum(len(entry.content) for entry in entries if entry.fresh)
@@ -139,18 +159,15 @@ class BlockCache:
         """Let the oldest go until what is left fits; the bytes among them that were of no use."""
         unused = 0
         while self._weight > self.capacity:
-            key = next(iter(self._entries))
-            entry = self._entries.pop(key)
-            waits = entry.fresh and entry.chances and 2 * self._fresh_weight <= self.capacity
-            if entry.used or waits:
-                entry.used = False
-                if waits:
-                    entry.chances -= 1                      # as the rest of its slab does
-                else:
-                    entry.content = bytes(entry.content)    # without the rest of its slab
-                    entry.pages = {}
-                self._entries[key] = entry
-                continue
-            self._weight -= len(entry.content)
-            unused += len(entry.content) if self._no_more_fresh(entry) else 0
+            key = next(iter(self._retired), None)
+            if key is None:
+                key = next(iter(self._entries))
+                if self._entries[key].stays(may_wait=2 * self._fresh_weight <= self.capacity):
+                    self._entries[key] = self._entries.pop(key)
+                    continue
+            self._retired.pop(key, None)
+            entry = self._entries.pop(key, None)
+            if entry is not None:
+                self._weight -= len(entry.content)
+                unused += len(entry.content) if self._no_more_fresh(entry) else 0
         return unused

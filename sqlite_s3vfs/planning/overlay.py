@@ -126,13 +126,18 @@ class Overlay:
         whole = _whole_units(self._units, self.unit_size, offset, stop)
         if whole is not None:
             return whole
-        parts = []
-        for index, start, end in block_spans(offset, max(stop - offset, 0), self.unit_size):
+        parts, done, unit_size = [], offset, self.unit_size
+        for index in range(offset // unit_size, unit_count(stop, unit_size)):
             unit = self._units.get(index)
             if unit is None:
-                parts.append(self._from_base(index * self.unit_size + start, end - start))
-            else:
-                parts.append(unit[start:end])
+                continue                        # what lies between two written units is read at once
+            start, end = max(offset, index * unit_size), min(stop, (index + 1) * unit_size)
+            if done < start:
+                parts.append(self._from_base(done, start - done))
+            parts.append(unit[start - index * unit_size : end - index * unit_size])
+            done = end
+        if done < stop:
+            parts.append(self._from_base(done, stop - done))
         return b"".join(parts)
 
     def _write_parts(self, offset: int, data: bytes) -> None:

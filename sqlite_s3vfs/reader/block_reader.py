@@ -61,6 +61,10 @@ class BlockReader:
         """Have the content of a block in memory; ``locator.valid`` bytes."""
         self._engine.blocks.put(self.key_of(block, locator), content)
 
+    def retire(self, locators: Mapping[int, Locator]) -> None:
+        """The newest version has these blocks elsewhere: of all in memory they go first."""
+        self._engine.blocks.retire(self.key_of(block, found) for block, found in locators.items())
+
     def key_of(self, block: int, locator: Locator) -> Key:
         """By place, which never changes its content: not by the version that refers to it."""
         source = locator.source

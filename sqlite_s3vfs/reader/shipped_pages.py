@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.tail import TailEntry, decode_page
 from sqlite_s3vfs.planning.interior import interior_content
@@ -38,6 +39,19 @@ class ShippedPages:
         if page in self._entries:
             return self._tail_pages.get(page)
         return self.interior_page(page) if page in self._copies else None
+
+    def over(self, offset: int, size: int, parts: Iterable[Content]) -> bytes:
+        """The bytes of ``parts``, which begin at ``offset`` in the file, with the tail over them."""
+        if not self._entries:
+            return b"".join(parts)
+        file, page_size = bytearray().join(parts), self._page_size
+        for page in self.tail_numbers:
+            start = (page - 1) * page_size - offset
+            if -page_size < start < size:
+                content = self.tail_page(page) or b""
+                visible = content[max(0, -start) : size - start]
+                file[max(0, start) : max(0, start) + len(visible)] = visible
+        return bytes(file)
 
     def tail_page(self, page: int) -> bytes | None:
         """A page that the tail holds, as its newest entry has it.

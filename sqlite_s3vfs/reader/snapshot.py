@@ -91,6 +91,11 @@ class Snapshot:
             ahead.saw(page + 1, content)
         return content if size == len(content) else content[start : start + size]
 
+    def read_stretch(self, offset: int, size: int) -> bytes:
+        """The same for many pages whose blocks are in memory, or are to be: one step for each block."""
+        size = max(0, min(size, self.size - offset))
+        return self.pages.over(offset, size, self._stored.stretch(offset, size))
+
     def page_at_hand(self, page: int) -> bytes | None:
         """A page (from 1) as the blocks hold it, if that costs no request."""
         interior = self.pages.interior_page(page)
@@ -116,6 +121,10 @@ class Snapshot:
                 found[block] = cached.content
         return found
 
+    def retire(self, locators: Mapping[int, Locator]) -> None:
+        """Blocks at these places were replaced: they leave memory before others do."""
+        self._stored.blocks.retire(locators)
+
     def keep(self, locators: Mapping[int, Locator], contents: Mapping[int, bytes]) -> None:
         """Have the contents of blocks in memory that were just written to these places."""
         for block, locator in locators.items():
@@ -138,16 +147,7 @@ class Snapshot:
             parts.append(content)
             if len(content) < stop:
                 parts.append(bytes(stop - len(content)))
-        if not self.pages.tail_numbers:
-            return b"".join(parts)
-        file = bytearray().join(parts)
-        for page in self.pages.tail_numbers:
-            start = (page - 1) * self.page_size - offset
-            if -self.page_size < start < size:
-                content = self.pages.tail_page(page) or b""
-                visible = content[max(0, -start) : size - start]
-                file[max(0, start) : max(0, start) + len(visible)] = visible
-        return bytes(file)
+        return self.pages.over(offset, size, parts)
 
     def window(self, block: int, ahead: ReadAhead, *, again: bool) -> CachedBlock | None:
         """A block, its valid bytes, if it is in memory and nothing lies over it.

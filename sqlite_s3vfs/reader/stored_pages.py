@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlite_s3vfs.cache import CachedBlock, Content
 from sqlite_s3vfs.engine import Engine
@@ -53,17 +53,24 @@ class StoredPages:
     def read(self, offset: int, size: int, ahead: ReadAhead | None) -> bytes | memoryview:
         """Bytes of one page from the blocks; zeros where nothing was ever written."""
         block, start = divmod(offset, self.block_size)
+        page = offset // self.page_size + 1
         found: bytes | memoryview
         if start + size <= self.block_size:
-            found = self._within_block(block, start, start + size, offset, ahead)
+            found = _bytes_of(self._content(block, page, ahead), start, start + size)
         else:
             found = b"".join(
-                self._within_block(block, start, stop, offset, ahead)
+                _bytes_of(self._content(block, page, ahead), start, stop)
                 for block, start, stop in block_spans(offset, size, self.block_size)
             )
         if ahead is not None and found[0] in TELLING and size == self.page_size:
-            ahead.saw(offset // self.page_size + 1, found)
+            ahead.saw(page, found)
         return found
+
+    def stretch(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        """Bytes of any number of pages from the blocks, in parts; they predict nothing."""
+        for block, start, stop in block_spans(offset, size, self.block_size):
+            page = (block * self.block_size + start) // self.page_size + 1
+            yield _bytes_of(self._content(block, page, None), start, stop)
 
     def fetch(self, blocks: Iterable[int]) -> dict[int, Content]:
         """Bring blocks into memory in parallel; their valid bytes, holes left out."""
@@ -128,15 +135,6 @@ class StoredPages:
             return False
         return first.source == second.source and abs(first.offset - second.offset) < RANGE_MAX
 
-    def _within_block(
-        self, block: int, start: int, stop: int, offset: int, ahead: ReadAhead | None
-    ) -> bytes | memoryview:
-        content = self._content(block, offset // self.page_size + 1, ahead)
-        if len(content) >= stop:
-            return memoryview(content)[start:stop]
-        found = bytes(content[start:stop])
-        return found.ljust(stop - start, b"\x00")       # a hole, or a cut block (I3)
-
     def _content(self, block: int, page: int, ahead: ReadAhead | None) -> Content:
         """A block; ``page`` is the one that is read."""
         if block in self.held:
@@ -170,3 +168,10 @@ class StoredPages:
 
     def _blocks_of(self, page: int) -> range:
         return overlapping(page - 1, self.page_size, self.block_size)
+
+
+def _bytes_of(content: Content, start: int, stop: int) -> bytes | memoryview:
+    """Bytes of a block; zeros behind its end: a hole, or a cut block (I3)."""
+    if len(content) >= stop:
+        return memoryview(content)[start:stop]
+    return bytes(content[start:stop]).ljust(stop - start, b"\x00")

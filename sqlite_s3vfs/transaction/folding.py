@@ -207,7 +207,7 @@ def prepare_fold(
     contents: dict[int, bytes] = {}
     copies: list[InteriorPage] = []
     found = block_contents(
-        snapshot, blocks, size=base.size, read=snapshot.read, needs_old=lambda block: True
+        snapshot, blocks, size=base.size, read=snapshot.read_stretch, needs_old=lambda block: True
     )
     for segment in build_segments(builder, noted(found, contents)):
         uploads.put(keys.segment(segment.name), segment.data)

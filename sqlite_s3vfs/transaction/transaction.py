@@ -61,7 +61,10 @@ class Transaction:
         self._overlay = Overlay(
             base.page_size or _NEW_PAGE_SIZE,
             base.size,
-            lambda offset, size: base.read(offset, size, ahead=self.ahead),
+            # SQLite asks for a page, a commit for what of a block was not written.
+            lambda offset, size: base.read_stretch(offset, size)
+            if size > base.page_size
+            else base.read(offset, size, ahead=self.ahead),
         )
         self._memory_max = memory_max
         self._begin_spilling = spilling

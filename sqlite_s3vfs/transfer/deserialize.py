@@ -18,7 +18,7 @@ from dataclasses import replace
 from sqlite_s3vfs.database import Database, Version
 from sqlite_s3vfs.errors import ConflictError, InvalidArgumentError
 from sqlite_s3vfs.format.blockmap import Locator
-from sqlite_s3vfs.format.geometry import block_spans, unit_count
+from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
 from sqlite_s3vfs.format.sqlite_header import (
@@ -40,6 +40,8 @@ from sqlite_s3vfs.uploads import Uploads, check_born
 
 UNDER_WAY_MAX = 40 << 20
 """Bytes of blocks that are being encoded and uploaded at once: nothing else takes memory here."""
+_VIEWED_MAX = 8 << 20
+"""Bytes of a chunk whose blocks are views of it; a larger one would stay in memory with any of them."""
 _ATTEMPTS_MAX = 20
 
 
@@ -127,19 +129,17 @@ class _Import:
 
     def consume(self, bytes_iter: Iterable[bytes]) -> None:
         """Take the whole file; all but block 0 is uploaded when this returns."""
-        block_size = self._base.block_size
-        parts = _resliced(bytes_iter, block_size, self.ahead.part_blocks * block_size)
-        self._take_first(bytes(next(parts, b"")))
-        for part in parts:
-            for block, start, stop in block_spans(self.size, len(part), block_size):
-                offset = block * block_size - self.size
-                self._take(block, part[offset + start : offset + stop])
-            self.size += len(part)
-            if len(self._pending) >= self.ahead.part_blocks:
+        blocks = _blocks(bytes_iter, self._base.block_size)
+        self._take_first(bytes(next(blocks, b"")))
+        for index, content in enumerate(blocks, 1):
+            self._take(index, content)
+            self.size += len(content)
+            if len(self._pending) == self.ahead.part_blocks:
                 self._upload_pending()
-            waiting = self.ahead.bytes_under_way + sum(map(len, self._pending.values()))
-            self._on_progress(Progress("deserialize", self.size - waiting, None))
+            if not index % self.ahead.part_blocks:
+                self._tell_progress()
         self._upload_pending()
+        self._tell_progress()
         self.ahead.finish()
 
     def check(self) -> None:
@@ -197,6 +197,10 @@ class _Import:
         replaced = parse_header(snapshot.read(0, HEADER_SIZE)) if snapshot.size else None
         return raised_above(first, replaced) if first and replaced else first
 
+    def _tell_progress(self) -> None:
+        waiting = self.ahead.bytes_under_way + sum(map(len, self._pending.values()))
+        self._on_progress(Progress("deserialize", self.size - waiting, None))
+
     def _take_first(self, content: bytes) -> None:
         self.size = len(content)
         self._first_block = content
@@ -204,7 +208,7 @@ class _Import:
         if content and self._header is None:
             self.check()
 
-    def _take(self, block: int, content: memoryview) -> None:
+    def _take(self, block: int, content: bytes | memoryview) -> None:
         """Upload the block with those to come, unless it is stored already."""
         if not self._known:
             self._pending[block] = content
@@ -219,10 +223,8 @@ class _Import:
             self._kept_interior += found
 
     def _upload_pending(self) -> None:
-        step, blocks = self.ahead.part_blocks, list(self._pending)
-        for start in range(0, len(blocks), step):
-            part = {block: self._pending[block] for block in blocks[start : start + step]}
-            self.ahead.put(part, self.page_size)
+        if self._pending:
+            self.ahead.put(self._pending, self.page_size)
         self._pending = {}
 
     def _save_moved(self, newest: Snapshot) -> None:
@@ -240,17 +242,25 @@ class _Import:
             self.ahead.finish()
 
 
-def _resliced(bytes_iter: Iterable[bytes], first: int, size: int) -> Iterator[memoryview]:
-    """The same bytes: ``first`` of them, then pieces of ``size``, the last one shorter."""
-    piece, filled = memoryview(bytearray(first)), 0
+def _blocks(bytes_iter: Iterable[bytes], size: int) -> Iterator[bytes | memoryview]:
+    """The same bytes in pieces of ``size``, the last one shorter.
+
+    A piece of bytes that nobody can change is handed on as it is and not copied.
+    """
+    piece = bytearray()
     for chunk in bytes_iter:
-        rest = memoryview(chunk)
-        while rest:
-            taken = min(len(rest), len(piece) - filled)
-            piece[filled : filled + taken] = rest[:taken]
-            rest, filled = rest[taken:], filled + taken
-            if filled == len(piece):
-                yield piece
-                piece, filled = memoryview(bytearray(size)), 0
-    if filled:
-        yield piece[:filled]
+        rest, fixed = memoryview(chunk), isinstance(chunk, bytes) and len(chunk) <= _VIEWED_MAX
+        if piece:
+            taken = size - len(piece)
+            piece += rest[:taken]
+            rest = rest[taken:]
+            if len(piece) < size:
+                continue
+            yield bytes(piece)
+            piece.clear()
+        while len(rest) >= size:
+            yield rest[:size] if fixed else bytes(rest[:size])
+            rest = rest[size:]
+        piece += rest
+    if piece:
+        yield bytes(piece)

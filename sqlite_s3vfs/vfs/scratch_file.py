@@ -14,8 +14,7 @@ error (invariant I11).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import IO
 
 import apsw
@@ -89,28 +88,28 @@ class ScratchFile:
 
     def _read_tail(self, offset: int, size: int) -> bytes:
         assert self._tail is not None, "a size beyond the head comes from a write to the tail"
-        with _disk_errors(apsw.SQLITE_IOERR_READ):
+        try:
             self._tail.seek(offset)
             found = self._tail.read(size)
-            self._tail_position = offset + len(found)
-            return found
+        except OSError as error:
+            raise _disk_error(apsw.SQLITE_IOERR_READ, error) from error
+        self._tail_position = offset + len(found)
+        return found
 
     def _write_tail(self, data: bytes, offset: int) -> None:
-        with _disk_errors(apsw.SQLITE_IOERR_WRITE):
+        try:
             if self._tail is None:
                 self._tail = tempfile.TemporaryFile(buffering=1 << 16)  # noqa: SIM115 - see xTruncate
             if offset != self._tail_position:       # a seek would flush the buffer
                 self._tail.seek(offset)
             self._tail.write(data)
-            self._tail_position = offset + len(data)
+        except OSError as error:
+            raise _disk_error(apsw.SQLITE_IOERR_WRITE, error) from error
+        self._tail_position = offset + len(data)
 
 
-@contextmanager
-def _disk_errors(code: int) -> Iterator[None]:
-    """Errors of the local disk as SQLite's own, with the system's words."""
-    try:
-        yield
-    except OSError as error:
-        translated = apsw.exception_for(code)
-        translated.args = (f"the local temporary file of a journal failed. reason={error}",)
-        raise translated from error
+def _disk_error(code: int, error: OSError) -> Exception:
+    """An error of the local disk as SQLite's own, with the system's words."""
+    translated: Exception = apsw.exception_for(code)
+    translated.args = (f"the local temporary file of a journal failed. reason={error}",)
+    return translated

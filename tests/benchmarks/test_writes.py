@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from benchmarks.libraries import ANCESTOR
+from benchmarks.run import Display
+from benchmarks.server import Server
+from benchmarks.writes import command
 from benchmarks.writes.bars import judge
 from benchmarks.writes.cases import CASES, noisy_database
 from benchmarks.writes.report import TITLES, dollars, result_document, table
-from benchmarks.writes.run import FULL, QUICK, Measured, Step
+from benchmarks.writes.run import FULL, QUICK, Measured, OnMeasured, Step
 from benchmarks.writes.worker import Result
 
 RESULT = Result(
@@ -81,6 +88,36 @@ def test_what_is_extrapolated_is_marked():
     assert "≈56500" in second
     assert "1 000 000 rows" in second
     assert result_document([scaled], [], {})["steps"][0]["target"] == 1_000_000
+
+
+def test_an_interrupted_run_leaves_what_it_has_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And what an earlier one found, untouched; a run to the end leaves its result alone."""
+    found = [measured("raw_puts"), measured("import_ours")]
+    facts = dict.fromkeys(("date", "machine", "load_average", "server"), "-") | {"versions": {}}
+    ends = [KeyboardInterrupt(), None]
+
+    def run(plan: object, server: object, display: object, *, on_measured: OnMeasured):
+        on_measured(facts, found[:1])
+        if end := ends.pop(0):
+            raise end
+        return facts, found
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(command, "RESULT", tmp_path / "writes")
+    monkeypatch.setattr(command, "PART", tmp_path / "writes-so-far")
+    server = Server("http://localhost:1", "key", "secret")
+
+    with pytest.raises(KeyboardInterrupt):
+        command.measure_writes(server, Display(), quick=False)
+    part = json.loads((tmp_path / "writes-so-far.json").read_text())
+    assert [step["case"] for step in part["steps"]] == ["raw_puts"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["writes-so-far.json", "writes-so-far.md"]
+
+    command.measure_writes(server, Display(), quick=False)
+    assert len(json.loads((tmp_path / "writes.json").read_text())["steps"]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["writes.json", "writes.md"]
 
 
 def test_the_made_up_database_has_its_size_and_does_not_repeat():

@@ -55,6 +55,26 @@ def test_chunks_of_any_size_are_taken(
     assert b"".join(serialize_iter(open_db())) == file
 
 
+@pytest.mark.parametrize("size", [100, 65536, 200_000])
+def test_a_buffer_that_is_filled_again_and_again_is_taken(
+    open_db: OpenDatabase, plain_file: MakeFile, size: int
+) -> None:
+    """What the source does to a chunk after it was taken changes nothing."""
+    file = plain_file(rows=3000)
+    buffer = bytearray(size)
+
+    def filled_again() -> Iterator[bytes]:
+        for start in range(0, len(file), size):
+            piece = file[start : start + size]
+            buffer[: len(piece)] = piece
+            yield memoryview(buffer)[: len(piece)]
+        buffer[:] = bytes(size)
+
+    deserialize_iter(open_db(), filled_again())
+
+    assert b"".join(serialize_iter(open_db())) == file
+
+
 def test_a_file_object_reads_as_a_file_does(open_db: OpenDatabase, plain_file: MakeFile) -> None:
     """``read`` with and without a size, past the end too."""
     file = plain_file(rows=3000)

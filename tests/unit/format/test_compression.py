@@ -49,3 +49,36 @@ def test_what_hardly_becomes_smaller_still_does():
 
 def test_noise_is_left_alone():
     assert SIZE <= len(BlockCompressor().compress(NOISE)) < SIZE + 100
+
+
+def test_in_a_run_of_noise_few_blocks_are_tried(monkeypatch: pytest.MonkeyPatch):
+    by, tried = BlockCompressor(), []
+    quick = by._quick
+    monkeypatch.setattr(by, "_quick", Watched(quick, tried))
+    noise = [random.Random(seed).randbytes(SIZE) for seed in range(32)]
+
+    left_alone = [by.compress(content) is content for content in noise]
+
+    assert len(tried) == 4 + 3
+    assert left_alone.count(True) == 32 - len(tried)
+
+
+def test_after_noise_what_becomes_smaller_is_compressed_again():
+    by = BlockCompressor()
+    for seed in range(20):
+        by.compress(random.Random(seed).randbytes(SIZE))
+
+    assert by.compress(HEX) == usual(HEX)
+    assert by.compress(NOISE) is not NOISE, "the run has ended"
+
+
+class Watched:
+    """A compressor that notes what it is given."""
+
+    def __init__(self, inner: zstandard.ZstdCompressor, tried: list[bytes]) -> None:
+        self._inner = inner
+        self._tried = tried
+
+    def compress(self, content: bytes) -> bytes:
+        self._tried.append(content)
+        return self._inner.compress(content)
