@@ -17,7 +17,7 @@ from sqlite_s3vfs.cli.options import Asked, command_options
 from sqlite_s3vfs.cli.output import bytes_text, iso_time, print_columns, print_json, time_text
 from sqlite_s3vfs.cli.places import opened_engine
 from sqlite_s3vfs.database import Version
-from sqlite_s3vfs.errors import CorruptError, InvalidArgumentError
+from sqlite_s3vfs.errors import CorruptError, InvalidArgumentError, NotFoundError
 from sqlite_s3vfs.format.keys import check_prefix, parse_object_name
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.wiring import Engine, open_database
@@ -61,7 +61,8 @@ def _databases(store: ObjectStore, prefix: str) -> Iterator[str]:
         before = ""
         for number, row in enumerate(store.list(prefix, start_after=after)):
             name, _, last = row.key.rpartition("/")
-            if last == "manifest" or (last == "0000000000" and name != before):
+            old = last == "0000000000" and name != before and not name.endswith("-journal")
+            if last == "manifest" or old:
                 before = name
                 if _can_be_database(name):
                     yield name
@@ -82,17 +83,20 @@ def _folder(key: str) -> str:
 
 def _can_be_database(name: str) -> bool:
     try:
-        return check_prefix(name) == name and not name.endswith("-journal")
+        return check_prefix(name) == name
     except InvalidArgumentError:
         return False
 
 
 def _row(engine: Engine, prefix: str, name: str) -> dict[str, Any] | None:
-    """What is told of a database; None where none is there (any more). 1 GET, or 2 LISTs more."""
+    """What is told of a database, or of a fork in the making; None where nothing is there (any more).
+
+    1 GET, or 2 LISTs more.
+    """
     shown = name.removeprefix(prefix) if name != prefix.rstrip("/") else name
     try:
         version = open_database(engine, name).version()
-    except CorruptError as error:
+    except (CorruptError, NotFoundError) as error:
         return {"name": shown, "error": str(error)}
     if not version.snapshot.manifest.commits:
         return None

@@ -63,6 +63,32 @@ def test_ls_names_a_damaged_database(cli: Command, folder: str, tmp_path: Path):
     assert "the manifest cannot be read" in cli("ls", folder).out
 
 
+def test_ls_names_a_fork_that_was_cut_off_beside_what_is_whole(
+    cli: Command, folder: str, library: str, monkeypatch: pytest.MonkeyPatch
+):
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sqlite_s3vfs.past.forking._activate", die)
+        patch.setattr("sqlite_s3vfs.past.forking._tidy_up", lambda *arguments: None)
+        assert cli("fork", library, f"{folder}/child").code == 130
+
+    cut_off, whole = cli("ls", "--json", folder).json
+
+    assert cut_off["name"] == "child"
+    assert "a fork is being made" in cut_off["error"]
+    assert (whole["name"], whole["version"]) == ("library.sqlite", 1)
+
+
+def test_ls_names_a_database_that_is_called_a_journal(cli: Command, folder: str, tmp_path: Path):
+    """Only beside blocks of the old layout the name is that of a journal."""
+    assert cli("query", "--create", f"{folder}/my-journal", "CREATE TABLE t (v)").code == 0
+    DirectoryObjectStore(tmp_path / "bucket").put("old-journal/0000000000", bytes(512))
+
+    assert [row["name"] for row in cli("ls", "--json", folder).json] == ["my-journal"]
+
+
 def test_a_listing_passes_over_the_objects_of_a_large_database():
     store = MeasuredStore(MemoryObjectStore(), metrics := Metrics())
     for number in range(5000):
