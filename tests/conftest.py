@@ -1,4 +1,4 @@
-"""Stores for the tests: memory, a local directory, and a bucket on a real MinIO.
+"""Stores for the tests: memory, a local directory, and a bucket on a real MinIO; and Hypothesis.
 
 Tests with MinIO are skipped, with the reason printed, where no server answers; with
 ``S3VFS_REQUIRE_MINIO=1`` in the environment they fail instead.
@@ -16,6 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from hypothesis import settings
 
 from sqlite_s3vfs.ids import RandomIds
 from sqlite_s3vfs.store.directory import DirectoryObjectStore
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.service_resource import Bucket, S3ServiceResource
 
 pytest.register_assert_rewrite("sqlite_s3vfs.testing.store_suite")
+
+# The ordinary run tries the same examples each time, however busy the machine is; others are tried by
+# the long tests, and with `--hypothesis-profile=chance`.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("chance", deadline=None)
+settings.load_profile("steady")
 
 ENDPOINT = os.environ.get("S3VFS_TEST_ENDPOINT", "http://localhost:9000")
 ACCESS_KEY = os.environ.get("S3VFS_TEST_ACCESS_KEY", "AKIAIDIDIDIDIDIDIDID")
