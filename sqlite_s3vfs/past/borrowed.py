@@ -40,8 +40,7 @@ def borrowed_map(parent: Database, kept: Manifest, child: Database, database_id:
     None of the PUTs for up to ``INLINE_BLOCKS_MAX`` blocks.
     """
     owner = len(kept.owners) + 1
-    missing = parent.view(kept).missing_object
-    reader = MapObjects(parent.engine, parent.keys, kept.database_id, kept.blocks, missing)
+    reader = parent.view(kept).map_objects(kept.blocks)
     pieces = range(unit_count(kept.block_count, PIECE_SPAN))
     if not kept.blocks.pieces and not kept.blocks.nodes:
         return BlockMap(recent=borrowed(kept.blocks.recent, owner))

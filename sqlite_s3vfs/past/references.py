@@ -179,8 +179,7 @@ def _piece_refs(
 
 
 def _reader(database: Database, manifest: Manifest, blocks: BlockMap) -> MapObjects:
-    missing = database.view(manifest).missing_object
-    return MapObjects(database.engine, database.keys, manifest.database_id, blocks, missing)
+    return database.view(manifest).map_objects(blocks)
 
 
 def _serving(

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from functools import partial
 
 from sqlite_s3vfs.cache import CachedBlock, Content
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.format.blockmap import Locator
+from sqlite_s3vfs.format.blockmap import BlockMap, Locator
 from sqlite_s3vfs.format.geometry import block_spans, overlapping
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.readahead import ReadAhead
+from sqlite_s3vfs.reader.map_objects import MapObjects
 from sqlite_s3vfs.reader.shipped_pages import ShippedPages
 from sqlite_s3vfs.reader.stored_pages import StoredPages
 
@@ -48,6 +50,10 @@ class Snapshot:
         """Equal exactly for equal states of the database; versions may be equal by chance."""
         self.pages = ShippedPages(manifest, self._page_of_blocks)
         self._missing = missing
+        self.map_objects: Callable[[BlockMap], MapObjects] = partial(
+            MapObjects, engine, keys, manifest.database_id, missing=self.missing_object
+        )
+        """The objects of a map of this database; the error for one that is gone is this version's."""
         self._stored = StoredPages(
             engine, keys, manifest, self.missing_object, held or {}, self.pages
         )

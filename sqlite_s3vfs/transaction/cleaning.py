@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Set
 
-from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import PIECE_SPAN, SegmentSource
-from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.planning.cleaning import blocks_to_clean, first_to_look_at
 from sqlite_s3vfs.planning.liveness import after_replacing
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.reader.map_objects import MapObjects
 
 CLEAN_BYTES_MAX = 32 << 20
 """Bytes of blocks that are taken along at once."""
@@ -21,8 +18,6 @@ HOMES_MAX = 8
 
 
 def blocks_to_take_along(
-    engine: Engine,
-    keys: DatabaseKeys,
     snapshot: Snapshot,
     *,
     written: Set[int],
@@ -38,7 +33,7 @@ def blocks_to_take_along(
     base = snapshot.manifest
     if not base.block_count:
         return ()
-    map_objects = MapObjects(engine, keys, base.database_id, base.blocks, snapshot.missing_object)
+    map_objects = snapshot.map_objects(base.blocks)
     start = first_to_look_at(base.version, base.block_count)
     index = start // PIECE_SPAN
     covered = range(index * PIECE_SPAN, (index + 1) * PIECE_SPAN)

@@ -294,8 +294,6 @@ class Committer:
         if not work.cleans or not count or work.fold or work.origin.layout or not same:
             return ()
         return blocks_to_take_along(
-            self._engine,
-            self._keys,
             work.snapshot,
             written=changes.spilled | frozenset(plan.blocks),
             skip=frozenset(blocks_to_fold(base)),

@@ -193,7 +193,7 @@ def prepare_fold(
     changed = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
     room = 2 * len(changed) + blocks_written + 16
     room = min(room, CLEAN_BYTES_MAX // base.block_size)
-    along = blocks_to_take_along(engine, keys, snapshot, written=frozenset(changed), room=room)
+    along = blocks_to_take_along(snapshot, written=frozenset(changed), room=room)
     blocks = tuple(sorted({*changed, *along}))
     if not blocks:
         return None

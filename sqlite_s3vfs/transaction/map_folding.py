@@ -17,7 +17,6 @@ from sqlite_s3vfs.planning.mapfold import (
 )
 from sqlite_s3vfs.planning.successor import Prepared, all_copies, dead_blocks, next_map
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.reader.map_objects import MapObjects
 from sqlite_s3vfs.uploads import Uploads
 
 
@@ -44,7 +43,7 @@ def fold_map_of(
         old = old if same else old._replace(interior=())
         return piece_copies(index, old, copies, blocks.recent, geometry)
 
-    objects = MapObjects(engine, keys, base.database_id, blocks, snapshot.missing_object)
+    objects = snapshot.map_objects(blocks)
     version = base.version + 1
     pieces = pieces_to_write(blocks, dead)
     map_fold = fold_map(
