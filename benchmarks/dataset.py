@@ -11,12 +11,14 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 PAGE_SIZE = 4096
 _WORDS = 4000
 _TEXT_LENGTH = 218
 _POOL_WORDS = 200_000
+_NOISE_LENGTH = 960
 
 Row = tuple[int, str, str]
 
@@ -53,6 +55,17 @@ def make_database(path: Path, *, rows: int = 0, size: int = 0) -> int:
         return written
     finally:
         connection.close()
+
+
+def make_noise(path: Path, *, size: int) -> None:
+    """Write a database of rows that no compression makes smaller, of about ``size`` bytes."""
+    chance = random.Random(2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)")
+        contents = ((chance.randbytes(_NOISE_LENGTH),) for _ in range(size // _NOISE_LENGTH))
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO t(v) VALUES (?)", contents)
+        connection.execute("COMMIT")
 
 
 def _size(connection: sqlite3.Connection) -> int:

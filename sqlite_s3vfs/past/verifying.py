@@ -161,7 +161,7 @@ class _Verifying:
         while wanted or under_way:
             while wanted and len(under_way) < SEGMENTS_AHEAD:
                 found = wanted.popleft()
-                task = partial(_flaws, self._database, found)
+                task = partial(_flaws, self._database, found, self._sizes[found.key])
                 under_way.append((found, self._database.engine.pool.submit(task)))
             self._take(*under_way.popleft())
             on_progress(Progress("verify", min(self._bytes, total), total))
@@ -193,12 +193,19 @@ class _Verifying:
         self._findings[Finding(key, block, tuple(sorted(versions)), what)] = None
 
 
-def _flaws(database: Database, found: _Object) -> tuple[list[Flaw], int]:
-    """Read one object and check it. 1 GET."""
-    source = found.source
+def _flaws(database: Database, found: _Object, size: int) -> tuple[list[Flaw], int]:
+    """Read one object of ``size`` bytes and check it. 1 GET.
+
+    A segment is asked for as a range. Of whole objects S3 sends a checksum, which the SDK computes
+    once more (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html);
+    a segment's own cover every byte of it. The old layout's blocks have none, and are asked for whole.
+    """
+    source, store = found.source, database.engine.store
     try:
-        etag = source.etag if isinstance(source, AncestorSource) else None
-        fetched = database.engine.store.get(found.key, if_match=etag)
+        if isinstance(source, AncestorSource):
+            fetched = store.get(found.key, if_match=source.etag)
+        else:
+            fetched = store.get(found.key, byte_range=(0, size) if size else None)
     except PreconditionFailedError:
         return [Flaw(None, "a block of the old layout was overwritten")], 0
     if not isinstance(fetched, Fetched):
