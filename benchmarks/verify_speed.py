@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verify_speed", description=__doc__)
     parser.add_argument("--file", type=Path, help="a SQLite database; else one is made")
     parser.add_argument("--mib", type=int, default=256, help="its size")
-    parser.add_argument("--content", choices=["text", "noise"], default="text", help="what its rows hold")
+    parser.add_argument("--content", choices=["text", "noise"], default="text", help="of its rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--transport", choices=["boto3", "obstore"], default="boto3")
     options = parser.parse_args()

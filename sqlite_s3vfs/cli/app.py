@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -96,6 +98,11 @@ def group(
 def run(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command line; the exit code. What went wrong is told on standard error."""
     asked = sys.argv[1:] if arguments is None else arguments
+    with _warnings(as_json="--json" in asked):
+        return _run(asked)
+
+
+def _run(asked: Sequence[str]) -> int:
     try:
         ended: Any = group.main(
             args=list(asked),
@@ -131,7 +138,32 @@ def _failed(error: BaseException, code: Exit, *, as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     told = first_of_ours(error) or error
-    return _told(type(told).__name__, str(told), code, as_json=as_json)
+    message = str(told)
+    if isinstance(told, OSError) and told.filename is not None:
+        message = f"{str(told.strerror).lower()}. file={told.filename!r}"
+    return _told(type(told).__name__, message, code, as_json=as_json)
+
+
+@contextmanager
+def _warnings(*, as_json: bool) -> Iterator[None]:
+    """What the library logs, a line each and without tracebacks; not beside errors in JSON."""
+    log = logging.getLogger("sqlite_s3vfs")
+    handler: logging.Handler = logging.NullHandler() if as_json else _Lines()
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        cause = f": {error}" if error else ""
+        click.echo(f"{PROGRAM}: warning: {record.getMessage()}{cause}", err=True)
 
 
 def _told(name: str, message: str, code: Exit, *, as_json: bool) -> int:

@@ -21,6 +21,7 @@ from sqlite_s3vfs.cli.output import (
 )
 from sqlite_s3vfs.cli.places import existing, opened_database, opened_vfs, remnant
 from sqlite_s3vfs.format.manifest import Manifest, State
+from sqlite_s3vfs.past.collecting import check_grace
 from sqlite_s3vfs.wiring import Database
 
 
@@ -61,8 +62,8 @@ def _told(database: str, found: past.Verification, complaints: list[str] | None)
 def _print(found: past.Verification, complaints: list[str]) -> None:
     for row in found.findings:
         block = "" if row.block is None else f" block {row.block}"
-        versions = ", ".join(map(str, row.versions))
-        click.echo(f"{row.key}{block}: {row.what} (versions {versions})")
+        versions = f"version{'s' if len(row.versions) > 1 else ''} {', '.join(map(str, row.versions))}"
+        click.echo(f"{row.key}{block}: {row.what} ({versions})")
     for complaint in complaints:
         click.echo(f"integrity_check: {complaint}")
     read = (
@@ -85,6 +86,7 @@ def _print(found: past.Verification, complaints: list[str]) -> None:
 def collect_command(asked: Asked, database: str, *, dry_run: bool, grace: str) -> None:
     """Delete what crashed writers of DATABASE left behind: objects that no version needs."""
     seconds = seconds_of(grace)
+    check_grace(seconds)
     with opened_database(asked, database) as opened:
         if remnant(opened) is None:             # a removed one may be cleaned, too
             existing(opened, database)
@@ -148,7 +150,7 @@ def _confirm_removal(asked: Asked, opened: Database, url: str, left: Manifest | 
         return
     manifest = existing(opened, url).origin.manifest
     held = Counter("fork" if pin.child_prefix else "checkpoint" for pin in manifest.pins)
-    pins = "".join(f", {count} {kind}s" for kind, count in sorted(held.items()))
+    pins = "".join(f", {counted(count, kind)}" for kind, count in sorted(held.items()))
     asked.confirm(
         f"{url} ({bytes_text(manifest.size)}, version {manifest.version}{pins}) would be gone for ever."
     )

@@ -10,6 +10,7 @@ from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
 from sqlite_s3vfs.cli.output import bytes_text, iso_time, print_columns, print_json, time_text
 from sqlite_s3vfs.cli.places import existing, opened_database
 from sqlite_s3vfs.errors import InvalidArgumentError
+from sqlite_s3vfs.past.retaining import check_retention
 
 
 @click.command("log")
@@ -66,6 +67,7 @@ def retention_command(asked: Asked, database: str, duration: str | None) -> None
         seconds = past.retention(opened)
         if duration is not None:
             wanted = seconds_of(duration)
+            check_retention(wanted)
             if wanted < seconds:
                 asked.confirm(f"versions older than {retention_text(wanted)} could no longer be read.")
             past.set_retention(opened, wanted)

@@ -84,7 +84,10 @@ def duration_text(seconds: int) -> str:
 
 @contextmanager
 def progress_bar(label: str, total: int | None = None) -> Iterator[OnProgress]:
-    """What is called with the progress draws a bar on standard error, where that is a terminal."""
+    """What is called with the progress draws a bar on standard error, where that is a terminal.
+
+    It shows from the first call on: what is refused, or done at once, draws none.
+    """
 
     def position(progress: Progress | None) -> str:
         return bytes_text(progress.done_bytes) if progress else ""
@@ -92,11 +95,11 @@ def progress_bar(label: str, total: int | None = None) -> Iterator[OnProgress]:
     unknown: tuple[Progress, ...] = ()
     nothing = (progress for progress in unknown)
     with click.progressbar(
-        nothing, length=total, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(),
-        item_show_func=position,
+        nothing, length=total, label=label, file=sys.stderr, hidden=True, item_show_func=position
     ) as bar:
 
         def on_progress(progress: Progress) -> None:
+            bar.hidden = not sys.stderr.isatty()
             bar.length = progress.total_bytes or bar.length
             bar.update(max(0, progress.done_bytes - bar.pos), progress)
 

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import apsw
 
+from sqlite_s3vfs.cli.exits import first_of_ours
 from sqlite_s3vfs.cli.moments import parameters_of
 from sqlite_s3vfs.cli.options import Asked
 from sqlite_s3vfs.database import Version
@@ -79,5 +80,17 @@ def opened_connection(
     with opened_vfs(asked, url) as (vfs, prefix):
         parameters = {"vfs": vfs.name, "mode": mode, **parameters_of(moment)}
         uri = f"file:{quote(prefix)}?{urlencode(parameters, quote_via=quote)}"
-        with closing(apsw.Connection(uri, flags=_FLAGS)) as connection:
+        with _missing_by_url(asked, url), closing(apsw.Connection(uri, flags=_FLAGS)) as connection:
             yield connection
+
+
+@contextmanager
+def _missing_by_url(asked: Asked, url: str) -> Iterator[None]:
+    """Say of a database that is not there what all commands say. 1 GET and 1 LIST more then."""
+    try:
+        yield
+    except (NotFoundError, apsw.Error) as error:
+        if isinstance(first_of_ours(error), NotFoundError):
+            with opened_database(asked, url) as database:
+                existing(database, url)
+        raise

@@ -61,6 +61,16 @@ def shell_command(asked: Asked, database: str, *, write: bool, moment: Moment) -
 def _shell(connection: apsw.Connection) -> Any:
     from apsw.shell import Shell  # slow to import
 
+    class TerminalShell(Shell):
+        """Tells after each error what the command line could do about it."""
+
+        def handle_exception(self) -> None:
+            error = sys.exception()
+            seen = getattr(error, "_handle_exception_saw_this", False)     # it comes more than once
+            super().handle_exception()
+            if isinstance(error, apsw.ReadOnlyError) and not seen:
+                self.write_error("the database is open for reading: start the shell with --write.\n")
+
     class PipedShell(Shell):
         """Ends at the first error instead of asking for the next command."""
 
@@ -71,7 +81,7 @@ def _shell(connection: apsw.Connection) -> Any:
             raise
 
     piped = not (sys.stdin.isatty() and sys.stdout.isatty())
-    kind = PipedShell if piped else Shell
+    kind = PipedShell if piped else TerminalShell
     return kind(stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, db=connection)
 
 

@@ -79,11 +79,7 @@ def collect(
         CorruptError: the past cannot be read: verify it; nothing was deleted.
         StoreUnavailableError, AccessDeniedError: not all was deleted; run it again.
     """
-    if grace_seconds < GRACE_SECONDS_MIN:
-        raise InvalidArgumentError(
-            f"the grace is {GRACE_SECONDS_MIN} seconds at least, or slow writers are refused. "
-            f"grace_seconds={grace_seconds}"
-        )
+    check_grace(grace_seconds)
     head = manifest_head(database)
     if head.manifest.state is State.PENDING:
         raise NotFoundError(
@@ -109,6 +105,19 @@ def collect(
     return Collection(
         floor_ms, found.found, deleted, found.kept, found.too_young, found.foreign, tuple(unpinned)
     )
+
+
+def check_grace(seconds: int) -> None:
+    """Whether a collection may leave only what is as young as that.
+
+    Raises:
+        InvalidArgumentError: it may not.
+    """
+    if seconds < GRACE_SECONDS_MIN:
+        raise InvalidArgumentError(
+            f"the grace is {GRACE_SECONDS_MIN} seconds at least, or slow writers are refused. "
+            f"grace_seconds={seconds}"
+        )
 
 
 def _find(

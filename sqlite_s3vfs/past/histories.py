@@ -168,8 +168,8 @@ def head_of(database: Database) -> Head:
     head = database.version().origin.head
     if head is None or head.manifest.state is not State.LIVE:
         raise NotFoundError(
-            "there is no database with a past: commit something to it first. "
-            f"prefix={database.prefix!r}"
+            "there is no such database, or one of sqlite-s3vfs 0.0.x: that has a past from its next "
+            f"commit on. prefix={database.prefix!r}"
         )
     return head
 

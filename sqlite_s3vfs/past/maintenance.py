@@ -61,6 +61,7 @@ def manifest_head(database: Database) -> Head:
     head = database.manifests.latest()
     if head is None:
         raise NotFoundError(
-            f"there is no database with a past: commit something to it first. prefix={database.prefix!r}"
+            "there is no such database, or one of sqlite-s3vfs 0.0.x: that has a past from its next "
+            f"commit on. prefix={database.prefix!r}"
         )
     return head

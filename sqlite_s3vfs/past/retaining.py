@@ -31,13 +31,22 @@ def set_retention(database: Database, seconds: int) -> None:
         InvalidArgumentError: less than a minute, or more than for ever.
         NotFoundError: there is no such database. CommitUnknownError: it may have been done.
     """
-    if not RETENTION_SECONDS_MIN <= seconds <= FOREVER:
-        raise InvalidArgumentError(
-            f"retention is from {RETENTION_SECONDS_MIN} seconds to {FOREVER}, which is for ever. "
-            f"seconds={seconds}"
-        )
+    check_retention(seconds)
 
     def change(base: Manifest) -> Manifest:
         return replace(base, retention_seconds=seconds)
 
     maintain(database, change, head=head_of(database))
+
+
+def check_retention(seconds: int) -> None:
+    """Whether versions can be kept for so long.
+
+    Raises:
+        InvalidArgumentError: less than a minute, or more than for ever.
+    """
+    if not RETENTION_SECONDS_MIN <= seconds <= FOREVER:
+        raise InvalidArgumentError(
+            f"retention is from {RETENTION_SECONDS_MIN} seconds to {FOREVER}, which is for ever. "
+            f"seconds={seconds}"
+        )

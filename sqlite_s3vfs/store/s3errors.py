@@ -106,7 +106,7 @@ def explanation(error: type[S3VFSError], operation: str, code: str | None = None
     """
     if error is AccessDeniedError and (code is None or code in _BAD_CREDENTIALS):
         return (
-            f"s3 cannot be asked for the {operation} with these credentials: check them, renew them "
-            "where they are temporary, and see that the clock is right."
+            f"s3 refused the {operation} with these credentials: check them, renew them where they are "
+            "temporary, and see that the clock is right."
         )
     return _EXPLANATIONS[error].format(operation=operation, right=_RIGHTS[operation])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -176,3 +177,43 @@ def test_what_was_kept_for_a_fork_is_collected_when_the_fork_is_gone(
     assert collected.code == 0
     assert cli("rm", "--yes", f"{folder}/parent").code in (0, 3)
     assert cli("rm", "--yes", f"{folder}/parent").code == 3
+
+
+def test_damage_is_told_once_and_without_a_traceback(program: Command, library: str, tmp_path: Path):
+    """What is read ahead fails first, and the library logs that."""
+    for segment in (tmp_path / "bucket" / "library.sqlite" / "segments").iterdir():
+        segment.unlink()
+
+    told = program("query", library, "SELECT sum(length(body)) FROM book")
+    as_json = program("query", "--json", library, "SELECT sum(length(body)) FROM book")
+
+    assert (told.code, as_json.code) == (7, 7)
+    assert "Traceback" not in told.err
+    assert told.err.splitlines()[-1].startswith("sqlite-s3vfs: an object of the database is missing")
+    assert json.loads(as_json.err)["error"] == "CorruptError"
+
+
+def test_the_question_counts_what_is_lost(cli: Command, url: str, folder: str):
+    assert cli("fork", url, f"{folder}/child").code == 0
+    for name in ("a", "b"):
+        assert cli("checkpoint", "create", url, name).code == 0
+
+    asked = cli("rm", url)
+
+    assert asked.code == 11
+    assert "version 3, 2 checkpoints, 1 fork) would be gone for ever" in asked.err
+
+
+def test_a_missing_database_is_called_so_by_all(cli: Command, folder: str, tmp_path: Path):
+    for arguments in (["info"], ["query", "SELECT 1"], ["log"], ["verify"], ["export", tmp_path / "x"]):
+        command, *others = arguments
+        ended = cli(command, f"{folder}/missing", *others)
+        assert ended.code == 3
+        assert "there is no such database" in ended.err
+
+
+def test_a_local_file_that_cannot_be_written_is_named(cli: Command, url: str, tmp_path: Path):
+    ended = cli("export", url, tmp_path / "no-such-directory" / "file")
+
+    assert ended.code == 12
+    assert ended.err.startswith("sqlite-s3vfs: no such file or directory. file=")

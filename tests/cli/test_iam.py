@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,13 @@ import pytest
 from cli.conftest import ROOT, Command, minio_variables
 from cli.test_doctor import as_role as as_role
 from sqlite_s3vfs.cli.policies import ROLES, policy, upgrade_statement
+from sqlite_s3vfs.errors import AccessDeniedError
+from sqlite_s3vfs.format.manifest import State
 from sqlite_s3vfs.ids import RandomIds
+from sqlite_s3vfs.past import collecting
+from sqlite_s3vfs.past.forking import fork
+from sqlite_s3vfs.testing.faults import At, Die, FaultyStore, WriterDiedError, puts_of
+from sqlite_s3vfs.wiring import Engine, open_database, store_from_url
 
 PAGE = (ROOT / "docs" / "iam.md").read_text()
 NAMES = ("my-bucket", "my/path/cool.sqlite")
@@ -164,6 +170,60 @@ def test_a_fork_lets_its_parent_go_with_a_right_to_note_it(
 
     acting("writer", prefix, *documented("Forks")[1])
     assert cli("rm", "--yes", url).code == 0
+    with as_owner(monkeypatch):
+        found = cli("collect", "--yes", "--json", f"{url}-parent").json
+        assert found["unpinned"] == []                      # it was let go already
+
+
+def fork_whose_maker_died(url: str, parent: str, child: str) -> None:
+    """The child's manifest is put, and the parent holds its pin; then nothing more comes."""
+    store, prefix = store_from_url(f"{url}/{parent}")
+    faulty = FaultyStore(store, At(1, Die(), among=puts_of(f"{child}/manifest")))
+    with closing(Engine(faulty)) as engine, pytest.raises(WriterDiedError):
+        fork(open_database(engine, prefix), open_database(engine, child))
+    with closing(Engine(store)) as engine:
+        head = open_database(engine, child).manifests.latest()
+    assert head is not None
+    assert head.manifest.state is State.PENDING
+
+
+def test_a_collector_gives_up_a_fork_whose_maker_died(
+    cli: Command, acting, prefix: str, plain_file: Path, minio_bucket, monkeypatch
+):
+    """By the page's statement Forks, which allows what no collector may otherwise: to end the fork."""
+    url, child = f"s3://{minio_bucket.name}/{prefix}", f"{prefix}-fork"
+    with as_owner(monkeypatch):
+        assert cli("import", url, plain_file).code == 0
+        fork_whose_maker_died(f"s3://{minio_bucket.name}", prefix, child)
+    monkeypatch.setattr(collecting, "GRACE_SECONDS_MIN", -60)
+
+    def collected() -> tuple[str, ...]:
+        store, _ = store_from_url(url)
+        with closing(Engine(store)) as engine:      # nobody is as young as that: the fork is old enough
+            return collecting.collect(open_database(engine, prefix), grace_seconds=-60).unpinned
+
+    acting("collector", prefix)
+    with pytest.raises(AccessDeniedError):
+        collected()
+    acting("collector", prefix, *documented("Forks")[0])
+
+    assert collected() == (child,)
+    assert collected() == ()
+
+
+def test_a_writer_gives_up_its_own_fork_that_was_never_done(
+    cli: Command, acting, prefix: str, plain_file: Path, minio_bucket, monkeypatch
+):
+    url, parent = f"s3://{minio_bucket.name}/{prefix}", f"{prefix}-parent"
+    with as_owner(monkeypatch):
+        assert cli("import", f"{url}-parent", plain_file).code == 0
+        fork_whose_maker_died(f"s3://{minio_bucket.name}", parent, prefix)
+    acting("writer", prefix, *documented("Forks")[1])
+
+    assert cli("query", "--create", url, "SELECT 1").code != 0
+    assert cli("rm", "--yes", url).code == 0
+
+    assert cli("query", "--create", url, "CREATE TABLE t (x)").code == 0
     with as_owner(monkeypatch):
         found = cli("collect", "--yes", "--json", f"{url}-parent").json
         assert found["unpinned"] == []                      # it was let go already

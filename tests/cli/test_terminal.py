@@ -171,3 +171,33 @@ def test_colours_for_people(terminal, folder: str, cli: Command):
     assert examining.end() == 0
     assert "\x1b[32mok" in examining.shown
     assert "\x1b" not in cli("doctor", f"{folder}/db").out
+
+
+def test_a_shell_for_reading_says_how_to_write(terminal, library: str):
+    shell = terminal("shell", library)
+    shell.wait_for("(reading) sqlite> ")
+    shell.type("DELETE FROM book;\n")
+    shell.wait_for("start the shell with --write.")
+    shell.wait_for("(reading) sqlite> ")
+    shell.type(".quit\n")
+
+    assert shell.end() == 0
+    assert shell.shown.count("start the shell with --write.") == 1
+
+
+def test_no_bar_where_there_is_nothing_to_wait_for(terminal, library: str, folder: str):
+    quick = terminal("verify", "--quick", library)
+    assert quick.end() == 0
+    missing = terminal("verify", f"{folder}/missing")
+    assert missing.end() == 3
+
+    assert "whole" in quick.shown
+    for one in (quick, missing):
+        assert "[---" not in one.shown
+
+
+def test_what_is_refused_is_not_asked_first(terminal, library: str):
+    for arguments in (["retention", library, "10s"], ["collect", "--grace", "1s", library]):
+        refused = terminal(*arguments)
+        assert refused.end() == 2
+        assert "Go on?" not in refused.shown
