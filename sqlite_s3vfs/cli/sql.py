@@ -67,9 +67,10 @@ def _shell(connection: apsw.Connection) -> Any:
         def handle_exception(self) -> None:
             error = sys.exception()
             seen = getattr(error, "_handle_exception_saw_this", False)     # it comes more than once
-            super().handle_exception()
+            super().handle_exception()  # type: ignore[no-untyped-call]
             if isinstance(error, apsw.ReadOnlyError) and not seen:
-                self.write_error("the database is open for reading: start the shell with --write.\n")
+                said = "the database is open for reading: start the shell with --write.\n"
+                self.write_error(said)  # type: ignore[no-untyped-call]
 
     class PipedShell(Shell):
         """Ends at the first error instead of asking for the next command."""
