@@ -151,7 +151,7 @@ class GatedStore(MemoryObjectStore):
         if "/segments/" in key:
             self.asked.append(f"{key} {how.get('byte_range')}")
             self.was_asked.set()
-            assert self.gate.wait(20)
+            assert self.gate.wait(120)
         return super().get(key, **how)
 
 
@@ -177,12 +177,12 @@ def two_readers_of_one_block(make_vfs: MakeVFS, plain_file: Any) -> list[str]:
         threading.Thread(target=read, args=pair) for pair in zip(snapshots, starts, strict=True)
     ]
     threads[0].start()
-    assert store.was_asked.wait(20)
+    assert store.was_asked.wait(120)
     threads[1].start()
-    assert starts[1].wait(20)
+    assert starts[1].wait(120)
     vfs._engine.pool.submit(store.gate.set).result()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert found[0] == found[1] == plain_file.read_bytes()[5 * 65536 : 5 * 65536 + 1024]
     return store.asked
 

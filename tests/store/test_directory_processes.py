@@ -69,7 +69,7 @@ def together(processes: list[subprocess.Popen[str]]) -> list[str]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = [process.communicate(timeout=60)[0] for process in processes]
+    answers = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return answers
 
@@ -196,7 +196,7 @@ def test_a_killed_holder_of_the_lock_releases_it(tmp_path: Path, start: Start):
 
     holder.kill()
 
-    assert writer.communicate(timeout=30)[0] == "done\n"
+    assert writer.communicate(timeout=120)[0] == "done\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -226,6 +226,6 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path: Path
 
         writer = start('store.put("key", b"after"); say("done")', "writer")
 
-        assert writer.communicate(timeout=30)[0] == "done\n"
+        assert writer.communicate(timeout=120)[0] == "done\n"
     finally:
         os.kill(child, signal.SIGKILL)

@@ -422,7 +422,7 @@ store.close()
     done = subprocess.run(
         [sys.executable, "-c", script, minio_bucket.name, ENDPOINT, ACCESS_KEY, SECRET_KEY],
         env={**os.environ, "PYTHONPATH": str(Path(sqlite_s3vfs.__file__).parent.parent)},
-        timeout=60,
+        timeout=120,
         check=False,
         capture_output=True,
         text=True,

@@ -313,7 +313,7 @@ if child:
     done = subprocess.run(
         [sys.executable, "-c", script, minio_bucket.name, prefix],
         env={**os.environ, "PYTHONPATH": source},
-        timeout=60,
+        timeout=120,
         check=False,
         capture_output=True,
         text=True,
