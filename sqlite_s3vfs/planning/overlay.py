@@ -68,9 +68,14 @@ class Overlay:
         """Whether all units that the block reaches into are written."""
         return all(map(self._units.__contains__, overlapping(block, block_size, self.unit_size)))
 
-    def unit(self, index: int) -> bytes | None:
-        """A written unit."""
-        return self._units.get(index)
+    def shows_base(self, start: int, stop: int) -> bool:
+        """Whether nothing that was written, cut off or spilled lies over these bytes of the base."""
+        if stop > self._base_limit:
+            return False
+        if self.spilled is not None and start // self.spilled.block_size in self.spilled:
+            return False
+        units = range(start // self.unit_size, unit_count(stop, self.unit_size))
+        return not any(map(self._units.__contains__, units))
 
     def write(self, offset: int, data: bytes) -> None:
         """Put ``data`` at ``offset``, growing the file where it reaches past the end."""
@@ -121,8 +126,7 @@ class Overlay:
         stop = min(offset + size, self.size)
         if not offset % self.unit_size and stop - offset == self.unit_size:
             unit = self._units.get(offset // self.unit_size)
-            if unit is not None:
-                return unit
+            return self._from_base(offset, self.unit_size) if unit is None else unit
         whole = _whole_units(self._units, self.unit_size, offset, stop)
         if whole is not None:
             return whole

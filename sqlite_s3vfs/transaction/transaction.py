@@ -66,6 +66,8 @@ class Transaction:
             if size > base.page_size
             else base.read(offset, size, ahead=self.ahead),
         )
+        self.shows_base = self._overlay.shows_base
+        """Whether bytes that lie in one block, from one offset to another, are as the base has them."""
         self._memory_max = memory_max
         self._begin_spilling = spilling
         self._spilling: Spilling | None = None
@@ -106,7 +108,7 @@ class Transaction:
         already written pages; "something differs from the base" would not.
         """
         spilled = self._spilling is not None and 0 in self._spilling
-        if self._overlay.unit(0) is None and not spilled:
+        if 0 not in self._overlay.units() and not spilled:
             return False
         header = self._overlay.read(0, 100)
         return header[CHANGE_COUNTER] != bytes(self.base.read(0, 100))[CHANGE_COUNTER]

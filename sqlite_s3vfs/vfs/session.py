@@ -180,6 +180,8 @@ class Session:
             self._undo(self.state)
             return
         assert isinstance(self.state, Writing), f"RESERVED comes first. state={self.state}"
+        if offset < self.window.stop and self.window.start < offset + len(data):
+            self.window = NOWHERE
         if offset == 0 and data[_FORMAT_VERSIONS] == _WAL_MODE:
             data, self.state.rewritten = without_wal(data), True
         self.state.transaction.write(offset, data)
@@ -187,6 +189,7 @@ class Session:
     def truncate(self, size: int) -> None:
         """Set the size of the file in the transaction."""
         self._check_alive()
+        self.window = NOWHERE
         if isinstance(self.state, Writing):
             self.state.transaction.truncate(size)
 

@@ -1,7 +1,8 @@
 """The block that a handle read last: most pages that SQLite asks for lie where the one before was.
 
 They are given out without a look at the tail, the map and the cache. A window is valid in the state
-that it was made in, which is one read transaction, and only shows what nothing else lies over.
+that it was made in, which is one transaction, and only shows what nothing else lies over: it is gone
+where the transaction writes into it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from functools import lru_cache
 
 from sqlite_s3vfs.cache import CachedBlock
 from sqlite_s3vfs.readahead import TELLING, ReadAhead
-from sqlite_s3vfs.vfs.states import Pinned, Reading, State
+from sqlite_s3vfs.vfs.states import Pinned, Reading, State, Writing
 
-_SHOWN = (Reading, Pinned)
+_SHOWN = (Reading, Writing, Pinned)
 
 
 class Window:
@@ -65,8 +66,12 @@ def window_at(
         return None
     snapshot = state.snapshot
     block = offset // snapshot.block_size
-    cached = snapshot.window(block, ahead, again=again)
     start = block * snapshot.block_size
+    if isinstance(state, Writing):
+        stop = min(start + snapshot.block_size, snapshot.size)
+        if not state.transaction.shows_base(start, stop):
+            return None
+    cached = snapshot.window(block, ahead, again=again)
     if cached is None or offset + size > start + len(cached.content):
         return None
     return Window(state, start, cached)
