@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.manifest import RECENT_COMMITS, Manifest
 from sqlite_s3vfs.format.sqlite_header import is_interior_page
-from sqlite_s3vfs.format.tail import TailEntry, encode_page
+from sqlite_s3vfs.format.tail import ENTRY_OVERHEAD, TailEntry, encode_page
 from sqlite_s3vfs.planning.cleaning import TURNS, has_turn
 
 TAIL_COMMIT_MAX = 32 << 10
@@ -113,7 +113,8 @@ def tail_cost(manifest: Manifest) -> int:
     """Bytes that the tail takes in the manifest, with the rows of commits that it makes necessary."""
     rows = manifest.commits[:-RECENT_COMMITS]
     named = sum(COMMIT_OVERHEAD + len(row.writer) for row in rows)
-    return sum(entry.cost for entry in manifest.tail) + named
+    tail = sum(len(entry.content) for entry in manifest.tail)       # asked for at each commit
+    return tail + len(manifest.tail) * ENTRY_OVERHEAD + named
 
 
 def must_clean(base: Manifest) -> bool:

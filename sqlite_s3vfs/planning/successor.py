@@ -185,6 +185,9 @@ def _kept_entries(
     for entry in base.tail:
         if (entry.page - 1) * base.page_size >= prepared.size:
             continue
+        if not rewritten:               # most commits: there may be hundreds of entries
+            yield entry
+            continue
         touched = [block for block in _blocks(base, entry) if block < count]
         done = (
             block in rewritten and _merged(base, prepared, entry, block) for block in touched
@@ -243,7 +246,8 @@ def all_copies(base: Manifest, prepared: Prepared) -> tuple[InteriorPage, ...]:
     """The interior copies that are at hand for the next version, whatever their place."""
     rewritten = _rewritten(prepared)
     same = not prepared.anew and base.page_size == prepared.page_size
-    merged = {entry.page for entry in base.tail if not rewritten.isdisjoint(_blocks(base, entry))}
+    tail = base.tail if rewritten else ()
+    merged = {entry.page for entry in tail if not rewritten.isdisjoint(_blocks(base, entry))}
     adoption = prepared.adoption
     folded = adoption.fold.interior if adoption else ()
     return valid_copies(
