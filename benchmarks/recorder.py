@@ -138,34 +138,6 @@ class Recorder:
 
         raw.read = counted_read
 
-
-    def observe_obstore(self, obstore: Any) -> None:
-        """Count and delay ``obstore.get`` too, which has no session of botocore under it.
-
-        Its requests have no HTTP status here but 206, or 0 where an error was raised.
-        """
-        get = obstore.get
-
-        def recorded(store: Any, path: str, *, options: Any) -> Any:
-            exchange = _Exchange("GetObject", path, "range", time.perf_counter(), 0)
-            with self._lock:
-                self._exchanges.append(exchange)
-                self._under_way += 1
-            try:
-                if self.latency:
-                    time.sleep(self.latency)
-                result = get(store, path, options=options)
-                found = _Read(result.bytes(), result.meta, result.range)
-                exchange.status, exchange.received = 206, len(found.body)
-                self._take_the_line(exchange.received)
-                return found
-            finally:
-                with self._lock:
-                    self._under_way -= 1
-                    exchange.end = self._last_activity = time.perf_counter()
-
-        obstore.get = recorded
-
     def _take_the_line(self, received: int) -> None:
         """Wait until the bytes would have come through a line that all answers share."""
         if not self.bandwidth:
@@ -174,18 +146,6 @@ class Recorder:
             start = max(self._line_free_at, time.perf_counter())
             self._line_free_at = end = start + received / self.bandwidth
         time.sleep(max(0.0, end - time.perf_counter()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What obstore has read, when its bytes are there."""
-
-    body: Any
-    meta: Any
-    range: tuple[int, int]
-
-    def bytes(self) -> Any:
-        return self.body
 
 
 def classify(method: str, url: str) -> tuple[str, str]:

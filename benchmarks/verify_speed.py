@@ -2,7 +2,7 @@
 
     python -m benchmarks.verify_speed --mib 1024
     python -m benchmarks.verify_speed --mib 1024 --content noise
-    python -m benchmarks.verify_speed --file some.sqlite --transport obstore
+    python -m benchmarks.verify_speed --file some.sqlite
 
 ``text`` compresses about two times, ``noise`` not at all: of it as many bytes are stored as the database
 has. The raw GETs are of whole objects, as many at once as ``verify`` has under way, and nothing is done
@@ -26,7 +26,7 @@ from botocore.config import Config
 from benchmarks.buckets import bucket_at
 from benchmarks.dataset import make_database, make_noise
 from benchmarks.server import answering, fresh_bucket, server_from_environment
-from sqlite_s3vfs import S3VFS, Settings
+from sqlite_s3vfs import S3VFS
 from sqlite_s3vfs.past.verifying import SEGMENTS_AHEAD
 
 DATABASE = "db"
@@ -50,9 +50,9 @@ def seconds(run: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - cpu
 
 
-def compare(bucket: Any, file: Path, *, transport: Any, rounds: int) -> None:
+def compare(bucket: Any, file: Path, *, rounds: int) -> None:
     """Import the file, then read it both ways in turn; print the rates and their ratio."""
-    vfs = S3VFS(bucket, settings=Settings(transport=transport))
+    vfs = S3VFS(bucket)
     with file.open("rb") as source:
         vfs.deserialize_iter(DATABASE, iter(lambda: source.read(CHUNK), b""))
     rows = list(bucket.objects.filter(Prefix=f"{DATABASE}/"))
@@ -86,7 +86,6 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=256, help="its size")
     parser.add_argument("--content", choices=["text", "noise"], default="text", help="of its rows")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--transport", choices=["boto3", "obstore"], default="boto3")
     options = parser.parse_args()
     server = server_from_environment()
     with answering(server), fresh_bucket(server) as name, tempfile.TemporaryDirectory() as folder:
@@ -95,7 +94,7 @@ def main() -> None:
             make = make_noise if options.content == "noise" else make_database
             make(file, size=options.mib << 20)
         bucket = bucket_at(server, name, Config(max_pool_connections=32))
-        compare(bucket, file, transport=options.transport, rounds=options.rounds)
+        compare(bucket, file, rounds=options.rounds)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ RETENTION_SECONDS_MIN = 60
 WRITER_SIZE_MAX = 255
 
 Locking = Literal["optimistic", "none"]
-Transport = Literal["boto3", "obstore"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +43,6 @@ class Settings:
     locking: Locking = "optimistic"
     """``optimistic``: the store's conditional writes decide between writers. ``none``: no probe of the
     store and, on a store that ignores conditions, one writer at own risk."""
-    transport: Transport = "boto3"
-    """Who reads ranges of objects in an S3 bucket. ``obstore`` needs ``sqlite-s3vfs[fast]``; it takes
-    less processor time, and leaves to boto3 whatever it cannot do in the same way."""
     writer: str = ""
     """Who commits, as shown in the log; empty: host name and process id."""
 
@@ -67,10 +63,6 @@ class Settings:
         if self.locking not in ("optimistic", "none"):
             raise InvalidArgumentError(
                 f"unknown locking; use 'optimistic' or 'none'. locking={self.locking!r}"
-            )
-        if self.transport not in ("boto3", "obstore"):
-            raise InvalidArgumentError(
-                f"unknown transport; use 'boto3' or 'obstore'. transport={self.transport!r}"
             )
 
 

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 from sqlite_s3vfs.database import Database
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import InvalidArgumentError
-from sqlite_s3vfs.settings import Transport
 from sqlite_s3vfs.store.access import FROM_ENVIRONMENT, Access
 from sqlite_s3vfs.store.directory import DirectoryObjectStore
 from sqlite_s3vfs.store.memory import MemoryObjectStore
@@ -17,8 +16,6 @@ from sqlite_s3vfs.store.port import ObjectStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.service_resource import Bucket
-
-    from sqlite_s3vfs.store.s3 import S3ObjectStore
 
 __all__ = [
     "Database",
@@ -44,22 +41,18 @@ def open_database(engine: Engine, prefix: str) -> Database:
 
 
 def store_for(
-    bucket: Bucket | ObjectStore,
-    extra_args: Mapping[str, str] | None = None,
-    *,
-    transport: Transport = "boto3",
+    bucket: Bucket | ObjectStore, extra_args: Mapping[str, str] | None = None
 ) -> ObjectStore:
     """The store behind a boto3 ``Bucket``; a store is given back as it is.
 
     Raises:
-        InvalidArgumentError: neither a bucket nor a store, or arguments that a store cannot take, or
-            a transport that is not installed.
+        InvalidArgumentError: neither a bucket nor a store, or arguments that a store cannot take.
     """
     given: Any = bucket                 # told apart by what they can do: boto3 makes classes at run time
     if hasattr(given, "meta") and hasattr(given, "objects"):
         from sqlite_s3vfs.store.s3 import S3ObjectStore  # botocore is slow to import
 
-        return _with_transport(S3ObjectStore(given, extra_args), transport)
+        return S3ObjectStore(given, extra_args)
     if not (hasattr(given, "get") and hasattr(given, "identity")):
         raise InvalidArgumentError(
             "a boto3 Bucket is needed: boto3.resource('s3').Bucket('name'). "
@@ -67,25 +60,8 @@ def store_for(
         )
     if extra_args:
         raise InvalidArgumentError("extra_args are for S3 buckets only.")
-    if transport != "boto3":
-        raise InvalidArgumentError(
-            f"a transport is chosen for a boto3 Bucket only, not for a store. transport={transport!r}"
-        )
     store: ObjectStore = given
     return store
-
-
-def _with_transport(store: S3ObjectStore, transport: Transport) -> ObjectStore:
-    if transport == "boto3":
-        return store
-    try:
-        from sqlite_s3vfs.store.obstore_reads import ObstoreReads  # an extra
-    except ImportError as error:
-        raise InvalidArgumentError(
-            "obstore is not installed: pip install 'sqlite-s3vfs[fast]', or leave it to boto3. "
-            f"transport={transport!r}"
-        ) from error
-    return ObstoreReads(store)
 
 
 def store_from_url(url: str, access: Access = FROM_ENVIRONMENT) -> tuple[ObjectStore, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmarks.reads.figures import Case, Figures, Network, Sample, summarize
 
 MIB = 1 << 20
-HELD = ("ours", "obstore")
+HELD = ("ours",)
 MEMORY_BEYOND_CACHE = 64 * MIB
 LINE_RATE_SHARE = 0.9
 FASTER_THAN_DOWNLOAD = 1.2

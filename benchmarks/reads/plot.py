@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 SHOWN: Network = (0.03, 0.0)
 COLOURS = {
     "ours": "#0b6e4f",
-    "obstore": "#6bbf59",
     "download": "#b0b7c3",
     "local": "#e3e6ea",
     "ancestor": "#d1495b",

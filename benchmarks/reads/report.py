@@ -13,7 +13,6 @@ from benchmarks.report import aligned, size_text
 STATES = ("cold", "interior", "warm")
 TITLES = {
     "ours": "this library",
-    "obstore": "with obstore",
     "download": "download, then query",
     "local": "local file",
     "ancestor": "0.0.36, smaller database",

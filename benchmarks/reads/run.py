@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,7 @@ def run(
             _store(database, file, server, bucket, display)
             of_database: list[Sample] = []
             for way in plan.ways:
-                if way == "obstore" and find_spec("obstore") is None:
-                    display.lasting("obstore is not installed: left out")
-                elif way != "ancestor":
+                if way != "ancestor":
                     of_database += _ask(way, database, file, plan, server, bucket, display, facts)
             check_answers(of_database)
             samples += of_database

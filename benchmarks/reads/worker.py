@@ -35,7 +35,7 @@ class Specification:
     """What a worker shall do. ``networks``: seconds of latency, and bytes per second (0: no limit)."""
 
     way: str
-    """``ours``, ``obstore``, ``ancestor``, ``download`` or ``local``."""
+    """``ours``, ``ancestor``, ``download`` or ``local``."""
     endpoint: str
     access_key: str
     secret_key: str
@@ -160,10 +160,7 @@ class _Stored:
         if worker.spec.way == "ancestor":
             self._vfs = sqlite_s3vfs.S3VFS(bucket=bucket)
             return
-        settings = sqlite_s3vfs.Settings(
-            cache_bytes=worker.spec.cache_bytes,
-            transport="obstore" if worker.spec.way == "obstore" else "boto3",
-        )
+        settings = sqlite_s3vfs.Settings(cache_bytes=worker.spec.cache_bytes)
         self._vfs = sqlite_s3vfs.S3VFS(bucket, settings=settings)
 
     def open(self) -> apsw.Connection:
@@ -210,7 +207,6 @@ class _Downloaded:
 
 OPENERS: dict[str, Callable[[Worker], Any]] = {
     "ours": _Stored,
-    "obstore": _Stored,
     "ancestor": _Stored,
     "download": _Downloaded,
     "local": _Local,
@@ -222,17 +218,7 @@ def main(specification: str) -> None:
     given = json.loads(specification)
     worker = Worker(Specification(**{**given, "networks": [tuple(n) for n in given["networks"]]}))
     worker.recorder.install()
-    versions = {}
-    if worker.spec.way == "obstore":
-        import obstore
-
-        worker.recorder.observe_obstore(obstore)
-        versions["obstore"] = obstore.__version__
-    worker.events.emit(
-        "hello",
-        **surroundings(),
-        **versions,
-    )
+    worker.events.emit("hello", **surroundings())
     worker.events.start_pulse()
     worker.prepare()
     worker.run()

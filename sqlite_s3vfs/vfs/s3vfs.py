@@ -74,7 +74,7 @@ class S3VFS(apsw.VFS):
                 f"the name is taken: close the other VFS or choose another name. name={name!r}"
             )
         self._name = name or f"s3vfs-{RandomIds().new_id().hex()}"
-        self._engine = Engine(store_for(bucket, extra_args, transport=chosen.transport), chosen)
+        self._engine = Engine(store_for(bucket, extra_args), chosen)
         self._databases = OpenDatabases(self._engine)
         super().__init__(self._name, "", maxpathname=_NAME_SIZE_MAX)
         watch_process(self, self._databases)

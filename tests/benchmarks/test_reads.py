@@ -26,10 +26,6 @@ from benchmarks.recorder import Recorder
 from benchmarks.run import Display
 from benchmarks.server import Server
 from benchmarks.trace import Request
-from sqlite_s3vfs.store import obstore_reads
-from sqlite_s3vfs.store.obstore_reads import ObstoreReads
-from sqlite_s3vfs.store.port import Fetched
-from sqlite_s3vfs.store.s3 import S3ObjectStore
 from tests.conftest import ACCESS_KEY, ENDPOINT, SECRET_KEY
 
 if TYPE_CHECKING:
@@ -201,27 +197,6 @@ def test_all_answers_share_the_line(minio_bucket: Bucket, prefix: str) -> None:
 
     assert elapsed >= 0.2
     assert max(request.end for request in recorder.requests()) - start >= 0.2
-
-
-def test_requests_of_obstore_are_counted_and_delayed(
-    minio_bucket: Bucket, prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(obstore_reads, "READS_BEFORE", 0)
-    monkeypatch.setattr(obstore_reads.obstore, "get", obstore_reads.obstore.get)
-    minio_bucket.put_object(Key=f"{prefix}key", Body=b"0123456789")
-    recorder = Recorder()
-    recorder.observe_obstore(obstore_reads.obstore)
-    store = ObstoreReads(S3ObjectStore(minio_bucket))
-    store.get(f"{prefix}key", byte_range=(0, 5))
-    recorder.latency = 0.05
-
-    answer = store.get(f"{prefix}key", byte_range=(2, 5))
-
-    assert isinstance(answer, Fetched)
-    assert answer.body == b"234"
-    (request,) = recorder.requests()
-    assert (request.kind, request.received, request.status) == ("GetObject range", 3, 206)
-    assert request.end - request.start >= 0.05
 
 
 @pytest.mark.slow

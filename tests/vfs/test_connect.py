@@ -155,16 +155,12 @@ def test_what_a_vfs_takes_connect_takes(url: str) -> None:
     assert same.open_vfs == connection.open_vfs != other.open_vfs
 
 
-def test_extra_arguments_and_a_transport_are_for_buckets(url: str) -> None:
+def test_extra_arguments_are_for_buckets(url: str) -> None:
     if not url.startswith("s3:"):
         with pytest.raises(InvalidArgumentError, match="S3 buckets only"):
             connect(url, extra_args={"StorageClass": "STANDARD"})
-        with pytest.raises(InvalidArgumentError, match="boto3 Bucket only"):
-            connect(url, settings=Settings(transport="obstore"))
         return
-    connection = connect(
-        url, extra_args={"StorageClass": "STANDARD"}, settings=Settings(transport="obstore")
-    )
+    connection = connect(url, extra_args={"StorageClass": "STANDARD"})
     assert connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
     assert connection.open_vfs != connect(url).open_vfs
 
