@@ -8,8 +8,10 @@ Two things make storage and scans worse with every update, and the same rewritin
   window of ``WINDOW`` blocks has more than ``SCATTERED_MAX`` short runs, the blocks of these runs are
   written anew, side by side; long runs stay where they are.
 
-Blocks are taken in the order of the file, up to ``room``, from a window on that the version tells: any
-number of processes, however far apart their folds are, get round the whole file (``first_to_look_at``).
+Segments that are mostly dead go first, the deadest before others: with random updates all windows are
+scattered, and putting these in order alone leaves segments half dead. What ``room`` is left then goes
+to scattered windows in the order of the file, from one on that the version tells: any number of
+processes, however far apart their folds are, get round the whole file (``first_to_look_at``).
 
 Mostly a fold in the background does this. Where no process lives long enough to make one, some of the
 commits that write blocks anyway do it themselves (``has_turn``).
@@ -32,6 +34,9 @@ SHORT_RUN = 8
 """A run of fewer blocks of one window in one segment is short."""
 SCATTERED_MAX = 6
 """Short runs that one window may have."""
+ALONG = 4
+"""Blocks that are taken along, at most, for each that changed: to free one takes 1.5, mostly, and
+the rest puts windows in order."""
 TURNS = 8
 """One of so many commits cleans where no fold does."""
 _GOLDEN, _RANGE = 0x9E3779B97F4A7C15, 1 << 64
@@ -60,34 +65,48 @@ def blocks_to_clean(
     """The blocks to take along, ascending, at most ``room``.
 
     ``locators`` are those of the part of the file that is looked at, ``dead`` the dead blocks that are
-    known of its segments. ``skip`` are written anyway. Windows from block ``start`` on come first.
+    known of its segments. ``skip`` are written anyway. Windows from ``start`` on come first.
     """
-    dying = {name for name, count in dead.items() if count.dead >= MOSTLY_DEAD * count.blocks}
-    windows: dict[int, list[int]] = {}
-    for block, locator in locators.items():
-        source = locator.source
-        if block not in skip and isinstance(source, SegmentSource) and not source.owner:
-            windows.setdefault(block // WINDOW, []).append(block)
+    free = {
+        block: locator.source.name
+        for block, locator in sorted(locators.items())
+        if block not in skip
+        and isinstance(locator.source, SegmentSource)
+        and not locator.source.owner
+    }
+    chosen = _of_dying(free, dead, room)
+    windows: dict[int, dict[int, ObjectName]] = {}
+    for block, name in free.items():
+        windows.setdefault(block // WINDOW, {})[block] = name
     first = start // WINDOW
-    chosen: list[int] = []
     for window in sorted(windows, key=lambda index: (index < first, index)):
-        wanted = _of_window(windows[window], locators, dying)
+        wanted = _scattered(windows[window]) - chosen
         if len(chosen) + len(wanted) > room:
             break
-        chosen += wanted
+        chosen |= wanted
     return tuple(sorted(chosen))
 
 
-def _of_window(
-    blocks: list[int], locators: Mapping[int, Locator], dying: Set[ObjectName]
-) -> list[int]:
-    names = {block: _segment(locators[block]) for block in blocks}
-    runs = Counter(names.values())
+def _of_dying(
+    free: Mapping[int, ObjectName], dead: Mapping[ObjectName, DeadBlocks], room: int
+) -> set[int]:
+    """The living blocks of mostly dead segments, as many segments as there is room for."""
+    living: dict[ObjectName, list[int]] = {}
+    for block, name in free.items():
+        count = dead.get(name)
+        if count is not None and count.dead >= MOSTLY_DEAD * count.blocks:
+            living.setdefault(name, []).append(block)
+    chosen: set[int] = set()
+    for name in sorted(living, key=lambda name: (-dead[name].dead / dead[name].blocks, name)):
+        if len(chosen) + len(living[name]) > room:
+            break
+        chosen.update(living[name])
+    return chosen
+
+
+def _scattered(window: Mapping[int, ObjectName]) -> set[int]:
+    runs = Counter(window.values())
     short = {name for name, count in runs.items() if count < SHORT_RUN}
-    scattered = short if len(short) > SCATTERED_MAX else set()
-    return [block for block in blocks if names[block] in dying or names[block] in scattered]
-
-
-def _segment(locator: Locator) -> ObjectName:
-    assert isinstance(locator.source, SegmentSource), "only segments are cleaned"
-    return locator.source.name
+    if len(short) <= SCATTERED_MAX:
+        return set()
+    return {block for block, name in window.items() if name in short}

@@ -13,7 +13,7 @@ from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.manifest import RECENT_COMMITS, Manifest
 from sqlite_s3vfs.format.sqlite_header import is_interior_page
 from sqlite_s3vfs.format.tail import ENTRY_OVERHEAD, TailEntry, encode_page
-from sqlite_s3vfs.planning.cleaning import TURNS, has_turn
+from sqlite_s3vfs.planning.cleaning import ALONG, TURNS, has_turn
 
 TAIL_COMMIT_MAX = 32 << 10
 """A transaction that encodes to more is written as blocks."""
@@ -124,7 +124,7 @@ def must_clean(base: Manifest) -> bool:
 
 def room_to_clean(base: Manifest, count: int) -> int:
     """How many blocks such a commit takes along that writes ``count`` blocks: as much as folds would."""
-    return 2 * count * (1 if tail_cost(base) > TAIL_SOFT_MAX else TURNS) + 16
+    return ALONG * count * (1 if tail_cost(base) > TAIL_SOFT_MAX else TURNS) + 16
 
 
 def _regrown(base: Manifest | None, changes: Changes) -> set[int]:

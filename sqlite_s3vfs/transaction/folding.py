@@ -20,6 +20,7 @@ from sqlite_s3vfs.format.history import encode_history
 from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import Manifest
+from sqlite_s3vfs.planning.cleaning import ALONG
 from sqlite_s3vfs.planning.commit import TAIL_SOFT_MAX, tail_cost
 from sqlite_s3vfs.planning.fold import Fold, FoldedBlock, adoptable, blocks_to_fold, merged_entries
 from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
@@ -191,7 +192,7 @@ def prepare_fold(
     """
     base = snapshot.manifest
     changed = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
-    room = 2 * len(changed) + blocks_written + 16
+    room = ALONG * (len(changed) + blocks_written) + 16
     room = min(room, CLEAN_BYTES_MAX // base.block_size)
     along = blocks_to_take_along(snapshot, written=frozenset(changed), room=room)
     blocks = tuple(sorted({*changed, *along}))

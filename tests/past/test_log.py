@@ -53,5 +53,5 @@ def test_it_ends_where_the_past_does(recorded, fresh):
 
 
 def test_no_database_has_no_log(fresh):
-    with pytest.raises(NotFoundError, match="no database with a past"):
+    with pytest.raises(NotFoundError, match="no such database"):
         list(log(fresh()))

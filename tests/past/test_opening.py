@@ -102,7 +102,7 @@ def test_a_connection_to_the_past_stays_where_it_is(recorded):
 def test_what_is_not_there(recorded, fresh, moment, error, words):
     with pytest.raises(error, match=words):
         open_at(fresh(), moment)
-    with pytest.raises(NotFoundError, match="no database"):
+    with pytest.raises(NotFoundError, match="no such database"):
         open_at(fresh("elsewhere"), moment)
 
 

@@ -71,7 +71,7 @@ def test_names(recorded, fresh):
             checkpoint_create(fresh(), name)
     with pytest.raises(NotFoundError, match="no such checkpoint"):
         checkpoint_remove(fresh(), "other")
-    with pytest.raises(NotFoundError, match="no database"):
+    with pytest.raises(NotFoundError, match="no such database"):
         checkpoint_create(fresh("elsewhere"), "name")
 
 

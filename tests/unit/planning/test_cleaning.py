@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlite_s3vfs.format.blockmap import DeadBlocks, Locator, SegmentSource
 from sqlite_s3vfs.format.keys import ObjectName
+from sqlite_s3vfs.planning import cleaning
 from sqlite_s3vfs.planning.cleaning import (
+    ALONG,
     MOSTLY_DEAD,
     SCATTERED_MAX,
     SHORT_RUN,
@@ -55,6 +59,42 @@ def test_objects_of_others_and_what_is_written_anyway_are_left_out():
     foreign = {block: locator(100 + block, owner=1) for block in range(20)}
     assert blocks_to_clean(foreign, {}, skip=frozenset(), room=1000) == ()
     assert blocks_to_clean(own, {}, skip=frozenset(range(5)), room=1000) == tuple(range(5, 20))
+
+
+def test_the_deadest_segments_go_before_others_and_before_scattered_windows():
+    scattered = {block: locator(100 + block) for block in range(20)}
+    half = {block: locator(1) for block in range(WINDOW, WINDOW + 32)}
+    deader = {block: locator(2) for block in range(2 * WINDOW, 2 * WINDOW + 10)}
+    counts = {**dead(1, 32), **dead(2, 54)}
+    located = {**scattered, **half, **deader}
+    skip: frozenset[int] = frozenset()
+    chosen = [set(blocks_to_clean(located, counts, skip=skip, room=room)) for room in (10, 42, 62)]
+    assert chosen == [set(deader), {*deader, *half}, set(located)]
+
+
+@pytest.mark.parametrize("mistaken", [False, True])
+def test_storage_stays_bounded_while_random_blocks_change(mistaken: bool, monkeypatch):
+    """A hundred of 4 096 change between two folds. Planted: mostly dead segments wait their turn."""
+    if mistaken:
+        monkeypatch.setattr(cleaning, "_of_dying", lambda free, dead, room: set())
+    chance = Random(3)
+    located = {block: locator(1 + block // 64) for block in range(4096)}
+    living = Counter(found.source.name for found in located.values())
+    sizes = dict(living)
+    for fold in range(100):
+        changed = frozenset(chance.sample(range(4096), 100))
+        left = living - Counter(located[block].source.name for block in changed)
+        counts = {name: DeadBlocks(0, 1, size, size - left[name]) for name, size in sizes.items()}
+        room = ALONG * 100 + 16
+        along = blocks_to_clean(located, counts, skip=changed, room=room, start=fold * 1000 % 4096)
+        blocks = sorted({*changed, *along})
+        for start in range(0, len(blocks), 64):
+            part = blocks[start : start + 64]
+            located.update({block: locator(1000 + 100 * fold + start // 64) for block in part})
+            sizes[located[part[0]].source.name] = len(part)
+        living = Counter(found.source.name for found in located.values())
+        sizes = {name: size for name, size in sizes.items() if living[name]}
+    assert (sum(sizes.values()) < 1.5 * 4096) != mistaken
 
 
 @given(st.integers(0, 1000), st.integers(0, 300), st.integers(0, 4 * WINDOW))
