@@ -13,6 +13,10 @@ from sqlite_s3vfs.reader import Snapshot
 CLEAN_BYTES_MAX = 32 << 20
 """Bytes of blocks that are taken along at once."""
 
+ROOM_MIN = 16
+PART_MAX = 4
+"""At most one block in so many is taken along at once: as long as the retention both copies are kept."""
+
 HOMES_MAX = 8
 """Pieces of the map that are looked into for counts of dead blocks."""
 
@@ -52,4 +56,5 @@ def blocks_to_take_along(
             dead[name] = count._replace(dead=count.dead + more)
     replaced = {block: locators[block] for block in written if block in locators}
     dying = after_replacing(dead, replaced, base.version + 1).dead
+    room = min(room, max(ROOM_MIN, base.block_count // PART_MAX))
     return blocks_to_clean(locators, dying, skip=written | skip, room=room, start=start)
