@@ -89,7 +89,7 @@ class Session:
             page = window.view[start : start + size]
             if page[0] in TELLING:
                 self._ahead.saw(offset // size + 1, page)
-            elif window.recurs and not window.pages:
+            elif not window.pages:
                 window.cut(size)
             return page
         if offset >= HEADER_SIZE:

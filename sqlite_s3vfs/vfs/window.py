@@ -19,7 +19,7 @@ _SHOWN = (Reading, Writing, Pinned)
 class Window:
     """Bytes ``start`` to ``stop`` of the file, as ``state`` has them."""
 
-    __slots__ = ("_cached", "pages", "recurs", "start", "state", "stop", "view")
+    __slots__ = ("_cached", "pages", "start", "state", "stop", "view")
 
     def __init__(self, state: State | None, start: int, cached: CachedBlock) -> None:
         self.state = state
@@ -29,8 +29,6 @@ class Window:
         self.view = memoryview(cached.content)
         self.pages = cached.pages
         """Whole pages by their place in the file, without those that read-ahead is to see."""
-        self.recurs = cached.used
-        """Whether the block is come to for a second time: one scan has no use for ``cut``."""
 
     def cut(self, page_size: int) -> None:
         """Fill ``pages``, for as long as the block is kept: to be done when its second page is read."""

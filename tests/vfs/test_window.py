@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 
 import pytest
 
-from sqlite_s3vfs import S3VFS, Settings
 from sqlite_s3vfs.cache import BlockCache, CachedBlock
 from sqlite_s3vfs.cache.slab import Slab
 from sqlite_s3vfs.format.btree import INDEX_LEAF
 from sqlite_s3vfs.vfs.window import Window
-from vfs.conftest import Connect
 
 LEAF = 13
 
@@ -83,23 +80,3 @@ def test_a_block_that_stays_without_its_slab_lets_go_of_it(mistaken: bool):
 
     assert cached.content == content(4096, 1024)
     assert (memory() is None) != mistaken
-
-
-def test_a_scan_that_comes_once_leaves_no_pages_behind(
-    make_vfs: Callable[..., S3VFS], connect: Connect
-):
-    """Only the second one cuts the blocks: what it takes is memory beside the content."""
-    made = connect("db")
-    made.execute("create table t(body)")
-    with made:
-        made.executemany("insert into t values (?)", [(b"x" * 200,)] * 3000)
-    vfs = make_vfs(settings=Settings())
-    connection = connect("db", through=vfs)
-
-    def scan() -> int:
-        assert connection.execute("select sum(length(body)) from t").get == 600_000
-        connection.execute("pragma shrink_memory")
-        return sum(len(entry.pages) for entry in vfs._engine.blocks._entries.values())
-
-    assert scan() == 0
-    assert scan() > 0
