@@ -30,15 +30,12 @@ Content = bytes | memoryview
 class CachedBlock:
     """The content of one block."""
 
-    __slots__ = ("chances", "content", "fresh", "pages", "used")
+    __slots__ = ("chances", "content", "fresh", "used")
 
     def __init__(self, content: Content, *, fresh: bool) -> None:
         self.content = content
         self.fresh = fresh
         self.used = False
-        self.pages: dict[int, memoryview] = {}
-        """Parts of the content that are given out again and again, by their place in the file: to make
-        them costs as much as all else that a read does. They take some 6 % of the content's bytes."""
         self.chances = FRESH_CHANCES if fresh else 0
 
     def stays(self, *, may_wait: bool) -> bool:
@@ -51,7 +48,6 @@ class CachedBlock:
             self.chances -= 1                       # as the rest of its slab does
         else:
             self.content = bytes(self.content)      # without the rest of its slab
-            self.pages = {}
         return True
 
 

@@ -35,13 +35,8 @@ class MainFile:
         self._on_close = on_close
 
     def xRead(self, amount: int, offset: int) -> Bytes:
-        session = self._session
-        window = session.window
-        page = window.pages.get(offset)
-        if page is not None and window.state is session.state and len(page) == amount:
-            return page                     # what a scan does for each page but few
         try:
-            return session.read(offset, amount)
+            return self._session.read(offset, amount)
         except S3VFSError as error:
             raise sqlite_error(error, Place.READ) from error
 

@@ -89,15 +89,12 @@ class Session:
             page = window.view[start : start + size]
             if page[0] in TELLING:
                 self._ahead.saw(offset // size + 1, page)
-            elif not window.pages:
-                window.cut(size)
             return page
         if offset >= HEADER_SIZE:
             found = window_at(offset, size, state, self._ahead, again=False)
             if found is not None:
                 self.window = found
-                cut = found.pages.get(offset)
-                return cut if cut is not None and len(cut) == size else self.read(offset, size)
+                return self.read(offset, size)
             bytes_read = state.read(offset, size, self._ahead)
             self.window = window_at(offset, size, state, self._ahead, again=True) or window
             return bytes_read

@@ -7,10 +7,8 @@ where the transaction writes into it.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from sqlite_s3vfs.cache import CachedBlock
-from sqlite_s3vfs.readahead import TELLING, ReadAhead
+from sqlite_s3vfs.readahead import ReadAhead
 from sqlite_s3vfs.vfs.states import Pinned, Reading, State, Writing
 
 _SHOWN = (Reading, Writing, Pinned)
@@ -19,37 +17,13 @@ _SHOWN = (Reading, Writing, Pinned)
 class Window:
     """Bytes ``start`` to ``stop`` of the file, as ``state`` has them."""
 
-    __slots__ = ("_cached", "pages", "start", "state", "stop", "view")
+    __slots__ = ("start", "state", "stop", "view")
 
     def __init__(self, state: State | None, start: int, cached: CachedBlock) -> None:
         self.state = state
         self.start = start
         self.stop = start + len(cached.content)
-        self._cached = cached
         self.view = memoryview(cached.content)
-        self.pages = cached.pages
-        """Whole pages by their place in the file, without those that read-ahead is to see."""
-
-    def cut(self, page_size: int) -> None:
-        """Fill ``pages``, for as long as the block is kept: to be done when its second page is read."""
-        view, start = self.view, self.start
-        before, rest = divmod(start, page_size)
-        first = (before + bool(rest)) * page_size
-        offsets = range(first, self.stop - page_size + 1, page_size)
-        parts = _parts(first - start, len(offsets), page_size)
-        self.pages = dict(zip(offsets, map(view.__getitem__, parts), strict=True))
-        kinds = bytes(view[first - start : self.stop - start : page_size])
-        if not TELLING.isdisjoint(kinds):
-            for offset, kind in zip(offsets, kinds, strict=False):
-                if kind in TELLING:
-                    del self.pages[offset]
-        self._cached.pages = self.pages
-
-
-@lru_cache(maxsize=16)
-def _parts(first: int, count: int, size: int) -> tuple[slice, ...]:
-    """Where ``count`` parts of ``size`` bytes lie, one after the other."""
-    return tuple(slice(first + size * n, first + size * (n + 1)) for n in range(count))
 
 
 NOWHERE = Window(None, 0, CachedBlock(b"", fresh=False))
