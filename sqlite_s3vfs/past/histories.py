@@ -20,6 +20,7 @@ from sqlite_s3vfs.format.history import decode_history
 from sqlite_s3vfs.format.keys import ObjectName, parse_object_name
 from sqlite_s3vfs.format.manifest import HISTORY_NAMES, Commit, Manifest, State
 from sqlite_s3vfs.manifests import Head
+from sqlite_s3vfs.past.maintenance import no_past
 from sqlite_s3vfs.past.moments import Moment, time_of
 from sqlite_s3vfs.planning.maintenance import readable, stamped
 from sqlite_s3vfs.pool import run_all
@@ -167,10 +168,7 @@ def head_of(database: Database) -> Head:
     """
     head = database.version().origin.head
     if head is None or head.manifest.state is not State.LIVE:
-        raise NotFoundError(
-            "there is no such database, or one of sqlite-s3vfs 0.0.x: that has a past from its next "
-            f"commit on. prefix={database.prefix!r}"
-        )
+        raise no_past(database)
     return head
 
 

@@ -60,8 +60,13 @@ def manifest_head(database: Database) -> Head:
     """
     head = database.manifests.latest()
     if head is None:
-        raise NotFoundError(
-            "there is no such database, or one of sqlite-s3vfs 0.0.x: that has a past from its next "
-            f"commit on. prefix={database.prefix!r}"
-        )
+        raise no_past(database)
     return head
+
+
+def no_past(database: Database) -> NotFoundError:
+    """The error for a name without a manifest."""
+    return NotFoundError(
+        "there is no such database, or one of sqlite-s3vfs 0.0.x: that has a past from its next "
+        f"commit on. prefix={database.prefix!r}"
+    )
