@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 
-from sqlite_s3vfs.cache import CachedBlock, Content
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import BlockMap, Locator
 from sqlite_s3vfs.format.geometry import block_spans, overlapping
@@ -155,8 +155,8 @@ class Snapshot:
                 parts.append(bytes(stop - len(content)))
         return self.pages.over(offset, size, parts)
 
-    def window(self, block: int, ahead: ReadAhead, *, again: bool) -> CachedBlock | None:
-        """A block, its valid bytes, if it is in memory and nothing lies over it.
+    def window(self, block: int, ahead: ReadAhead, *, again: bool) -> Content | None:
+        """The valid bytes of a block, if it is in memory and nothing lies over it.
 
         It counts as read by whom ``ahead`` belongs to, unless it was so just now (``again``).
         """

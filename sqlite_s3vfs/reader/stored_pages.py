@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sqlite_s3vfs.cache import CachedBlock, Content
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import SegmentSource
 from sqlite_s3vfs.format.geometry import block_spans, overlapping
@@ -82,8 +82,8 @@ class StoredPages:
 
     def window(
         self, block: int, ahead: ReadAhead | None, *, again: bool = False
-    ) -> CachedBlock | None:
-        """A block, its valid bytes, where it is in memory; ``again``: as it was just now.
+    ) -> Content | None:
+        """The valid bytes of a block, where it is in memory; ``again``: as it was just now.
 
         It counts as read by whom ``ahead`` belongs to, if not ``again``.
         """
@@ -98,7 +98,7 @@ class StoredPages:
                 self.in_advance.note_use(cached)
             if ahead is not None:
                 self._look_ahead(ahead.used(block, self, waited=False), ahead)
-        return cached
+        return cached.content
 
     def in_memory(self, page: int) -> bytes | None:
         """A page (from 1) as the blocks hold it, if that costs no request."""
@@ -142,9 +142,9 @@ class StoredPages:
         locator = self.map.locator(block)
         if locator is None:
             return b""
-        found = self.window(block, ahead)
-        if found is not None:
-            return found.content
+        content = self.window(block, ahead)
+        if content is not None:
+            return content
         wanted = [block]
         if ahead is not None:       # what comes next is fetched meanwhile
             wanted += self.in_advance.take(block, locator)

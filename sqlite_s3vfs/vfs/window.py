@@ -7,7 +7,7 @@ where the transaction writes into it.
 
 from __future__ import annotations
 
-from sqlite_s3vfs.cache import CachedBlock
+from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.readahead import ReadAhead
 from sqlite_s3vfs.vfs.states import Pinned, Reading, State, Writing
 
@@ -19,14 +19,14 @@ class Window:
 
     __slots__ = ("start", "state", "stop", "view")
 
-    def __init__(self, state: State | None, start: int, cached: CachedBlock) -> None:
+    def __init__(self, state: State | None, start: int, content: Content) -> None:
         self.state = state
         self.start = start
-        self.stop = start + len(cached.content)
-        self.view = memoryview(cached.content)
+        self.stop = start + len(content)
+        self.view = memoryview(content)
 
 
-NOWHERE = Window(None, 0, CachedBlock(b"", fresh=False))
+NOWHERE = Window(None, 0, b"")
 
 
 def window_at(
@@ -45,7 +45,7 @@ def window_at(
         stop = min(start + snapshot.block_size, snapshot.size)
         if not state.transaction.shows_base(start, stop):
             return None
-    cached = snapshot.window(block, ahead, again=again)
-    if cached is None or offset + size > start + len(cached.content):
+    content = snapshot.window(block, ahead, again=again)
+    if content is None or offset + size > start + len(content):
         return None
-    return Window(state, start, cached)
+    return Window(state, start, content)
