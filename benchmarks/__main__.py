@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.bars import judge
 from benchmarks.libraries import ANCESTOR, OURS, WorkerFailedError
 from benchmarks.reads.command import measure_reads
-from benchmarks.report import bar_table, broken_bars, comparison_table, result_document
+from benchmarks.report import bar_table, broken_bars, comparison_table, heading, result_document
 from benchmarks.run import FULL, LATENCIES, QUICK, Display, run
 from benchmarks.server import Server, answering, server_from_environment
 from benchmarks.summary import summarize
@@ -83,16 +83,8 @@ def write_result(shown: str, document: dict[str, Any]) -> None:
     """Write the table for people and the figures for programs."""
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.with_suffix(".json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    versions = "".join(
-        f"- {title}: {', '.join(f'{name} {version}' for name, version in of_library.items())}\n"
-        for title, of_library in document["versions"].items()
-    )
-    RESULT.with_suffix(".md").write_text(
-        f"# Measured on {document['date']}\n\n"
-        f"- machine: {document['machine']}; load average before the run: {document['load_average']}\n"
-        f"- server: {document['server']}\n{versions}"
-        f"\nHow to read and repeat this: [the benchmarks](../README.md). {shown[0].upper()}{shown[1:]}\n"
-    )
+    top = heading("Measured", document, document["versions"])
+    RESULT.with_suffix(".md").write_text(f"{top} {shown[0].upper()}{shown[1:]}\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,27 @@ Results = Mapping[str, Mapping[str, Measurement]]
 """Operation to measurement, for each library by its title; ours comes first."""
 
 
+def heading(
+    title: str, facts: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]],
+    *, section: str = "", more: str = "",
+) -> str:
+    """The top of a page of results: what was measured when and where, and how to repeat it.
+
+    ``versions`` are those of each library by its title, ``section`` the benchmarks' page's, ``more``
+    lines of the list.
+    """
+    used = "".join(
+        f"- {library}: {', '.join(f'{name} {version}' for name, version in found.items())}\n"
+        for library, found in versions.items()
+    )
+    return (
+        f"# {title} on {facts['date']}\n\n"
+        f"- machine: {facts['machine']}; load average before the run: {facts['load_average']}\n"
+        f"- server: {facts['server']}\n{more}{used}"
+        f"\nHow to read and repeat this: [the benchmarks](../README.md{section})."
+    )
+
+
 def comparison_table(results: Results, latencies: Sequence[float], *, transfer_size: int) -> str:
     """A Markdown table, aligned so that it reads well as text; each cell has one figure per library."""
     header = ["operation", "requests", "round trips", "up", "down"]

@@ -13,7 +13,7 @@ from benchmarks.reads.plot import draw
 from benchmarks.reads.queries import QUERIES
 from benchmarks.reads.report import TITLES, bar_table, result_document, table
 from benchmarks.reads.run import CACHE_BYTES, FULL, QUICK, Plan, run
-from benchmarks.report import size_text
+from benchmarks.report import heading, size_text
 from benchmarks.run import Display
 from benchmarks.server import Server
 
@@ -51,18 +51,11 @@ def write_result(
     rows = ",\n".join(f"  {json.dumps(row)}" for row in document.pop("rows"))
     head = json.dumps(document, indent=1, ensure_ascii=False).rstrip("}\n")
     RESULT.with_suffix(".json").write_text(f'{head},\n "rows": [\n{rows}\n ]\n}}\n')
-    versions = "".join(
-        f"- {TITLES[way]}: {', '.join(f'{name} {version}' for name, version in of_way.items())}\n"
-        for way, of_way in facts["versions"].items()
-    )
+    versions = {TITLES[way]: of_way for way, of_way in facts["versions"].items()}
     sizes = ", ".join(f"{name} {size_text(size)}" for name, size in facts["bytes"].items())
-    RESULT.with_suffix(".md").write_text(
-        f"# Reads, measured on {facts['date']}\n\n"
-        f"- machine: {facts['machine']}; load average before the run: {facts['load_average']}\n"
-        f"- server: {facts['server']}\n- databases: {sizes}\n{versions}"
-        f"\nHow to read and repeat this: [the benchmarks](../README.md#reads).\n\n"
-        f"![cold queries at 30 ms](reads.svg)\n\n{shown}\n"
-    )
+    more = f"- databases: {sizes}\n"
+    top = heading("Reads, measured", facts, versions, section="#reads", more=more)
+    RESULT.with_suffix(".md").write_text(f"{top}\n\n![cold queries at 30 ms](reads.svg)\n\n{shown}\n")
 
 
 def draw_result(found: dict[Case, Figures]) -> str:

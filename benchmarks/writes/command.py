@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import heading
 from benchmarks.run import Display
 from benchmarks.server import Server
 from benchmarks.writes.bars import judge
@@ -50,14 +51,5 @@ def write_results(result: Path, facts: Mapping[str, Any], measured: Sequence[Mea
     result.parent.mkdir(exist_ok=True)
     document = result_document(measured, verdicts, facts)
     result.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-    versions = "".join(
-        f"- {title}: {', '.join(f'{name} {version}' for name, version in of_library.items())}\n"
-        for title, of_library in facts["versions"].items()
-    )
-    result.with_suffix(".md").write_text(
-        f"# Writes, measured on {facts['date']}\n\n"
-        f"- machine: {facts['machine']}; load average before the run: {facts['load_average']}\n"
-        f"- server: {facts['server']}\n{versions}"
-        f"\nHow to read and repeat this: [the benchmarks](../README.md#writes).\n\n"
-        f"{table(measured)}\n\n{bar_table(verdicts)}\n"
-    )
+    top = heading("Writes, measured", facts, facts["versions"], section="#writes")
+    result.with_suffix(".md").write_text(f"{top}\n\n{table(measured)}\n\n{bar_table(verdicts)}\n")
