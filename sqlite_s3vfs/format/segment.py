@@ -9,11 +9,11 @@ an error and never another block's bytes. The directory adds a strong hash of ea
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from blake3 import blake3
+from zlib_ng.zlib_ng import crc32
 
 from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.compression import BlockCompressor
@@ -25,11 +25,12 @@ CONTENT_HASH_SIZE = 16
 DIRECTORY_SIZE_MAX, DIRECTORY_ROW_MAX = 256, 48
 """Bytes of a segment before its frames: at most so many, and so many more for each block."""
 
-_MAGIC = b"Sb"
-_HEADER = struct.Struct("<2sBBIQ8sI")
-_CHECKSUM = struct.Struct("<I")
-FRAME_HEADER_SIZE = _HEADER.size + _CHECKSUM.size
-_STORED, _ZSTD = 0, 1
+FRAME_MAGIC = b"Sb"
+FRAME_FIELDS = struct.Struct("<2sBBIQ8sI")
+"""Magic, codec, 0, size of the content, block, random id, length of the body; then the checksum."""
+FRAME_CHECKSUM = struct.Struct("<I")
+FRAME_HEADER_SIZE = FRAME_FIELDS.size + FRAME_CHECKSUM.size
+STORED, ZSTD = 0, 1
 
 
 class Frame(NamedTuple):
@@ -87,10 +88,10 @@ def encode_frame(
     """
     compressed = (by or BlockCompressor()).compress(content)
     body: bytes | memoryview
-    codec, body = (_ZSTD, compressed) if len(compressed) < len(content) else (_STORED, content)
-    header = _HEADER.pack(_MAGIC, codec, 0, len(content), block, random, len(body))
-    checksum = zlib.crc32(body, zlib.crc32(header))
-    head = header + _CHECKSUM.pack(checksum)
+    codec, body = (ZSTD, compressed) if len(compressed) < len(content) else (STORED, content)
+    header = FRAME_FIELDS.pack(FRAME_MAGIC, codec, 0, len(content), block, random, len(body))
+    checksum = crc32(body, crc32(header))
+    head = header + FRAME_CHECKSUM.pack(checksum)
     return Frame(block, head, body, content_hash(content), len(content))
 
 
@@ -115,15 +116,15 @@ def opened_frame(
     """
     if len(stored) < FRAME_HEADER_SIZE:
         raise CorruptError(f"block frame is cut short. block={block} size={len(stored)}")
-    magic, codec, _, size, own_block, own_random, length = _HEADER.unpack_from(stored)
+    magic, codec, _, size, own_block, own_random, length = FRAME_FIELDS.unpack_from(stored)
     body = stored[FRAME_HEADER_SIZE:]
-    if (magic, own_block, own_random) != (_MAGIC, block, random):
+    if (magic, own_block, own_random) != (FRAME_MAGIC, block, random):
         raise CorruptError(f"frame of another block. block={block} found={own_block}")
-    (checksum,) = _CHECKSUM.unpack_from(stored, _HEADER.size)
-    if length != len(body) or checksum != zlib.crc32(body, zlib.crc32(stored[: _HEADER.size])):
+    (checksum,) = FRAME_CHECKSUM.unpack_from(stored, FRAME_FIELDS.size)
+    if length != len(body) or checksum != crc32(body, crc32(stored[: FRAME_FIELDS.size])):
         raise CorruptError(f"block frame is damaged: the checksum does not match. block={block}")
-    content = body if codec == _STORED else decompress(body, size, unpacker=unpacker)
-    if codec > _ZSTD or len(content) != size:
+    content = body if codec == STORED else decompress(body, size, unpacker=unpacker)
+    if codec > ZSTD or len(content) != size:
         raise CorruptError(f"block frame cannot be unpacked. block={block} codec={codec}")
     return content
 

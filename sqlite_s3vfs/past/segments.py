@@ -10,6 +10,7 @@ from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import ObjectName
 from sqlite_s3vfs.format.segment import DirectoryRow, decode_directory, opened_frame
+from sqlite_s3vfs.format.whole_segment import frames_are_whole
 
 
 class Flaw(NamedTuple):
@@ -29,8 +30,10 @@ def flaws_of_segment(
         return [Flaw(None, f"the directory cannot be read: {error}")]
     if (owner, own_name) != (database_id, name):
         return [Flaw(None, "another object lies where the segment should")]
-    unpacker = Unpacker()
-    flaws = [flaw for row in directory if (flaw := _flaw_of_frame(data, name, row, unpacker))]
+    flaws = []
+    if not frames_are_whole(data, name.random, directory):
+        unpacker = Unpacker()
+        flaws = [flaw for row in directory if (flaw := _flaw_of_frame(data, name, row, unpacker))]
     end = directory[-1].placed.offset + directory[-1].placed.length if directory else len(data)
     if end != len(data):
         flaws.append(Flaw(None, f"the segment has the wrong size: size={len(data)} expected={end}"))

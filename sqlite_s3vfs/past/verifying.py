@@ -8,7 +8,7 @@ each frame's checksum and size, and what the maps say of it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,27 +112,32 @@ class _Verifying:
 
     def _read_map(self, manifest: Manifest) -> None:
         version = manifest.version
-        live: dict[ObjectName, set[int]] = {}
+        segments: dict[SegmentSource, _Object] = {}
+        live: dict[ObjectName, int] = {}
         try:
             for block, locator in locators_of_map(self._database, manifest):
-                found = self._object(manifest, block, locator)
+                source = locator.source
+                found = segments.get(source) if isinstance(source, SegmentSource) else None
+                if found is None:
+                    found = self._object(manifest, block, source)
+                    found.versions.add(version)
+                    if isinstance(source, SegmentSource):
+                        segments[source] = found
                 found.locators.setdefault(block, set()).add(locator)
-                found.versions.add(version)
-                if isinstance(locator.source, SegmentSource) and not locator.source.owner:
-                    live.setdefault(locator.source.name, set()).add(block)
+                if isinstance(source, SegmentSource) and not source.owner:
+                    live[source.name] = live.get(source.name, 0) + 1
             self._check_counts(manifest, live)
         except CorruptError as error:
             self._note(_key_in(error), None, {version}, str(error.__cause__ or error))
 
-    def _check_counts(self, manifest: Manifest, live: dict[ObjectName, set[int]]) -> None:
+    def _check_counts(self, manifest: Manifest, live: Mapping[ObjectName, int]) -> None:
         """Counts of dead blocks are never too high: by them segments are given up."""
         for name, count in dead_counts(self._database, manifest).items():
-            if count.blocks - len(live.get(name, ())) < count.dead:
+            if count.blocks - live.get(name, 0) < count.dead:
                 key = self._database.keys.segment(name)
-                self._note(key, None, {manifest.version}, _counted(count, len(live.get(name, ()))))
+                self._note(key, None, {manifest.version}, _counted(count, live.get(name, 0)))
 
-    def _object(self, manifest: Manifest, block: int, locator: Locator) -> _Object:
-        source = locator.source
+    def _object(self, manifest: Manifest, block: int, source: Source) -> _Object:
         prefix, database_id = self._database.prefix, manifest.database_id
         if source.owner:
             prefix, database_id, *_ = manifest.owners[source.owner - 1]

@@ -1,0 +1,137 @@
+"""All frames at once: the same answer as one by one, for whole segments and for every kind of damage."""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.format.keys import ObjectName
+from sqlite_s3vfs.format.segment import (
+    FRAME_HEADER_SIZE,
+    DirectoryRow,
+    Frame,
+    decode_directory,
+    encode_frame,
+    encode_segment,
+    opened_frame,
+)
+from sqlite_s3vfs.format.whole_segment import frames_are_whole
+
+RANDOM = b"01234567"
+NAME = ObjectName(3, RANDOM)
+TEXT, NOISE = b"words and " * 30, random.Random(1).randbytes(80)
+contents = st.lists(st.binary(max_size=300) | st.integers(0, 70_000).map(bytes), min_size=1, max_size=6)
+
+
+def segment_of(*frames: Frame) -> tuple[bytes, list[DirectoryRow]]:
+    data, _ = encode_segment(b"0123456789abcdef", NAME, frames)
+    return bytes(data), decode_directory(data)[2]
+
+
+SEGMENT, DIRECTORY = segment_of(
+    encode_frame(RANDOM, 7, TEXT), encode_frame(RANDOM, 9, NOISE), encode_frame(RANDOM, 1 << 40, TEXT)
+)
+
+
+def each_is_whole(data: bytes, directory: list[DirectoryRow]) -> bool:
+    """The answer of the frames looked at one by one."""
+    for (block, offset, length, size), _ in directory:
+        try:
+            if len(opened_frame(data[offset : offset + length], RANDOM, block)) != size:
+                return False
+        except CorruptError:
+            return False
+    return True
+
+
+@given(contents)
+def test_frames_as_they_were_written_are_whole(several: list[bytes]):
+    frames = [encode_frame(RANDOM, block, content) for block, content in enumerate(several)]
+
+    data, directory = segment_of(*frames)
+
+    assert frames_are_whole(data, RANDOM, directory)
+
+
+def test_the_sample_holds_both_codecs():
+    assert [SEGMENT[row.placed.offset + 2] for row in DIRECTORY] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
+def test_no_changed_byte_passes(bit: int):
+    for place in range(DIRECTORY[0].placed.offset, len(SEGMENT)):
+        changed = bytearray(SEGMENT)
+        changed[place] ^= bit
+
+        assert not frames_are_whole(bytes(changed), RANDOM, DIRECTORY), place
+
+
+@given(st.data())
+def test_many_changed_bytes_get_the_same_answer_as_one_by_one(data: st.DataObject):
+    first = DIRECTORY[0].placed.offset
+    places = data.draw(st.lists(st.integers(first, len(SEGMENT) - 1), max_size=6))
+    changed = bytearray(SEGMENT)
+    for place in places:
+        changed[place] = data.draw(st.integers(0, 255))
+
+    whole = frames_are_whole(bytes(changed), RANDOM, DIRECTORY)
+
+    assert whole == each_is_whole(bytes(changed), DIRECTORY)
+
+
+def test_no_part_of_a_segment_passes():
+    for size in range(len(SEGMENT)):
+        assert not frames_are_whole(SEGMENT[:size], RANDOM, DIRECTORY), size
+
+
+def test_the_frames_of_another_segment_do_not_pass():
+    assert not frames_are_whole(SEGMENT, b"76543210", DIRECTORY)
+
+
+def test_frames_in_each_others_place_do_not_pass():
+    frames = [encode_frame(RANDOM, block, NOISE) for block in (7, 9)]
+    swapped, _ = segment_of(*frames[::-1])
+
+    assert not frames_are_whole(swapped, RANDOM, segment_of(*frames)[1])
+
+
+def _own_frame(codec: int, size: int, body: bytes) -> Frame:
+    """A frame whose checksum is right, whatever it holds."""
+    header = struct.pack("<2sBBIQ8sI", b"Sb", codec, 0, size, 7, RANDOM, len(body))
+    head = header + struct.pack("<I", zlib.crc32(body, zlib.crc32(header)))
+    return Frame(7, head, body, bytes(16), size)
+
+
+PACKED = encode_frame(RANDOM, 7, TEXT).stored[FRAME_HEADER_SIZE:]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        _own_frame(1, len(TEXT), PACKED[:-1]),
+        _own_frame(1, len(TEXT) - 1, PACKED),
+        _own_frame(1, len(TEXT) + 1, PACKED),
+        _own_frame(1, len(NOISE), NOISE),
+        _own_frame(0, len(NOISE) + 1, NOISE),
+        _own_frame(2, len(NOISE), NOISE),
+    ],
+    ids=["cut short", "longer", "shorter", "no zstd", "another size", "unknown codec"],
+)
+def test_a_frame_that_cannot_be_unpacked_does_not_pass(frame: Frame):
+    data, directory = segment_of(encode_frame(RANDOM, 3, TEXT), frame)
+
+    assert not frames_are_whole(data, RANDOM, directory)
+    assert not each_is_whole(data, directory)
+
+
+def test_right_checksums_pass():
+    """The twin of the test above: what it makes by hand passes where nothing is wrong."""
+    data, directory = segment_of(_own_frame(1, len(TEXT), PACKED))
+
+    assert frames_are_whole(data, RANDOM, directory)
