@@ -34,7 +34,7 @@ from sqlite_s3vfs.format.manifest import (
     check_manifest,
 )
 from sqlite_s3vfs.format.mapcodec import decode_dead, decode_map, encode_dead, encode_map
-from sqlite_s3vfs.format.tail import decode_tail, encode_tail
+from sqlite_s3vfs.format.tail import decode_tail
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
 _BLOCK_SIZE_MAX = 1 << 31
@@ -86,9 +86,9 @@ def _payload(manifest: Manifest) -> dict[str, object]:
         "block_size": manifest.block_size,
         "retention": manifest.retention_seconds,
         "version": manifest.version,
-        "commits": [list(commit) for commit in manifest.commits],
+        "commits": list(manifest.commits),
         "map": encode_map(manifest.blocks),
-        "tail": encode_tail(manifest.tail),
+        "tail": list(manifest.tail),
         "interior": encode_copies(manifest.interior),
         "dead": encode_dead(manifest.dead),
         "died": encode_died(manifest.died),

@@ -8,7 +8,7 @@ is without this entry: the entry before it, or what the blocks hold) as dictiona
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -88,13 +88,8 @@ def decode_page(entry: TailEntry, page_size: int, previous: bytes | None) -> byt
     return content
 
 
-def encode_tail(entries: Iterable[TailEntry]) -> list[list[object]]:
-    """Entries as payload rows."""
-    return [[entry.page, entry.version, int(entry.encoding), entry.content] for entry in entries]
-
-
 def decode_tail(value: object) -> tuple[TailEntry, ...]:
-    """The inverse of ``encode_tail``."""
+    """The entries of payload rows: packed as they are, each is a row of its fields in their order."""
     entries = []
     for row in rows(value, "tail"):
         record = Record(row, 4, "tail entry")

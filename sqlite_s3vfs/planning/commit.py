@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from operator import attrgetter
 
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.manifest import RECENT_COMMITS, Manifest
@@ -25,6 +26,7 @@ COMMIT_OVERHEAD = 32
 """Bytes that the row of a commit takes beside the writer's name, about."""
 _TRY_PAGES_MAX = 64
 """More pages than this are not worth trying: they would not fit."""
+_CONTENT, _WRITER = attrgetter("content"), attrgetter("writer")
 
 PreviousPage = Callable[[int], bytes | None]
 
@@ -112,9 +114,9 @@ def _tail_entries(base: Manifest | None, changes: Changes, block_size: int, tail
 def tail_cost(manifest: Manifest) -> int:
     """Bytes that the tail takes in the manifest, with the rows of commits that it makes necessary."""
     rows = manifest.commits[:-RECENT_COMMITS]
-    named = sum(COMMIT_OVERHEAD + len(row.writer) for row in rows)
-    tail = sum(len(entry.content) for entry in manifest.tail)       # asked for at each commit
-    return tail + len(manifest.tail) * ENTRY_OVERHEAD + named
+    named = len(rows) * COMMIT_OVERHEAD + sum(map(len, map(_WRITER, rows)))
+    tail = len(manifest.tail) * ENTRY_OVERHEAD + sum(map(len, map(_CONTENT, manifest.tail)))
+    return tail + named
 
 
 def must_clean(base: Manifest) -> bool:

@@ -13,8 +13,10 @@ condemned since, or the retention is another, the plan counts for nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from sqlite_s3vfs.format.keys import ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.manifest import (
@@ -30,6 +32,7 @@ BATCH_MAX = 500
 """References in one batch: one DELETE, and about 8 KiB in the manifests that carry it."""
 DIED_DUE_MIN = 8
 """Dead objects that no history object lists yet are worth a batch of their own from this many on."""
+_TIME = attrgetter("time_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,10 @@ def first_in_retention(manifest: Manifest, time_ms: int, now_ms: int) -> int:
     counts from the time of its successor: where a version itself is of age, all before it go.
     """
     latest = now_ms - manifest.retention_seconds * 1000
-    times = [(commit.version, commit.time_ms) for commit in manifest.commits]
+    before = manifest.commits[:-1]                # their times rise (I8); there may be hundreds
+    count = bisect_right(before, latest, key=_TIME)
+    commits = (*before[max(0, count - 1) : count], *manifest.commits[-1:])
+    times = [(commit.version, commit.time_ms) for commit in commits]
     times += [(row.name.version + 1, row.time_ms) for row in manifest.history]
     times.append((manifest.version, time_ms))
     of_age = (version for version, made_ms in times if 0 < made_ms <= latest)

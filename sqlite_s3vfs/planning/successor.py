@@ -181,12 +181,12 @@ def _kept_entries(
     """The base's tail entries that the next version still needs (invariant I3)."""
     if prepared.anew or base.page_size != prepared.page_size:
         return
+    if not rewritten and prepared.size >= base.size:        # most commits: there may be hundreds
+        yield from base.tail
+        return
     count = unit_count(prepared.size, base.block_size)
     for entry in base.tail:
         if (entry.page - 1) * base.page_size >= prepared.size:
-            continue
-        if not rewritten:               # most commits: there may be hundreds of entries
-            yield entry
             continue
         touched = [block for block in _blocks(base, entry) if block < count]
         done = (
@@ -222,7 +222,7 @@ def _commits(
     before = base.commits[-2].time_ms if len(base.commits) > 1 else 0
     stamped = newest._replace(time_ms=newest.time_ms or max(base_time_ms, before))
     commits = (*base.commits[:-1], stamped, new)
-    oldest_needed = min((entry.version for entry in tail), default=new.version)
+    oldest_needed = tail[0].version if tail else new.version        # entries are in that order
     # A history object does not know its own newest commit's time: the next one has to tell it (I8);
     # and of versions that only the newest manifest serves, nothing else tells size and time.
     names = (*_fresh_history(prepared), *(row.name for row in base.history))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from sqlite_s3vfs.cache import Content
+from sqlite_s3vfs.format.geometry import overlapping
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.format.tail import TailEntry, decode_page
 from sqlite_s3vfs.planning.interior import interior_content
@@ -27,6 +28,11 @@ class ShippedPages:
     def tail_numbers(self) -> Mapping[int, object]:
         """The numbers of the pages in the tail."""
         return self._entries
+
+    def tail_lies_over(self, block: int, block_size: int) -> bool:
+        """Whether a page in the tail shares bytes with the block."""
+        pages = overlapping(block, block_size, self._page_size)
+        return any(page + 1 in self._entries for page in pages)
 
     def page(self, page: int) -> bytes | None:
         """A page as this version has it, where the manifest tells; the tail goes before the copies."""

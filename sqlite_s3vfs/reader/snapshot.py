@@ -13,7 +13,7 @@ from functools import partial
 from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.format.blockmap import BlockMap, Locator
-from sqlite_s3vfs.format.geometry import block_spans, overlapping
+from sqlite_s3vfs.format.geometry import block_spans
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.readahead import ReadAhead
@@ -56,11 +56,6 @@ class Snapshot:
         """The objects of a map of this database; the error for one that is gone is this version's."""
         self._stored = StoredPages(
             engine, keys, manifest, self.missing_object, held or {}, self.pages
-        )
-        self._tail_blocks = frozenset(
-            block
-            for page in self.pages.tail_numbers
-            for block in overlapping(page - 1, self.page_size, self.block_size)
         )
 
     def missing_object(self, key: str) -> Exception:
@@ -160,7 +155,9 @@ class Snapshot:
 
         It counts as read by whom ``ahead`` belongs to, unless it was so just now (``again``).
         """
-        if not block or block in self._tail_blocks or block in self._stored.held:
+        if not block or block in self._stored.held:
+            return None
+        if self.pages.tail_numbers and self.pages.tail_lies_over(block, self.block_size):
             return None
         return self._stored.window(block, ahead, again=again)
 
