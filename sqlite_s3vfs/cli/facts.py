@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from sqlite_s3vfs.cli.moments import retention_text
 from sqlite_s3vfs.cli.options import Asked, command_options, database_argument
 from sqlite_s3vfs.cli.output import (
     bytes_text,
     counted,
-    duration_text,
     iso_time,
     print_facts,
     print_json,
@@ -32,6 +32,8 @@ def info_command(asked: Asked, database: str, *, objects: bool) -> None:
     with opened_database(asked, database) as opened:
         version = existing(opened, database)
         told = {"url": database, **described(version)}
+        if version.origin.head is None:
+            told |= _of_old_layout(opened)
         if objects:
             told["objects"] = _objects(opened)
     if asked.as_json:
@@ -70,6 +72,20 @@ def described(version: Version) -> dict[str, Any]:
     }
 
 
+def _of_old_layout(database: Database) -> dict[str, Any]:
+    """What sqlite-s3vfs 0.0.x left of what it did not note: when it wrote. 1 LIST per 1 000 blocks.
+
+    An id and a retention are given by the first commit; until then there is nothing to tell.
+    """
+    own = f"{database.prefix}/"
+    blocks = (row for row in database.engine.store.list(own) if row.key.removeprefix(own).isdecimal())
+    written_ms = max((int(row.last_modified * 1000) for row in blocks), default=0)
+    return {
+        "last_write": iso_time(written_ms), "last_write_ms": written_ms,
+        "database_id": None, "retention_seconds": None,
+    }
+
+
 def _objects(database: Database) -> dict[str, dict[str, int]]:
     count: Counter[str] = Counter()
     size: Counter[str] = Counter()
@@ -84,19 +100,14 @@ def _objects(database: Database) -> dict[str, dict[str, int]]:
 
 
 def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
-    last_commit = f"{time_text(told['last_commit_ms'])} UTC by {told['writer']}"
     lines = [
         ("database", told["url"]),
-        ("layout", "1" if told["layout"] == "1" else "that of sqlite-s3vfs 0.0.x: see `upgrade`"),
-        ("version", f"{told['version']}, commit {told['commit_id']}"),
-        ("last commit", last_commit),
+        *(_newest(told) if told["layout"] == "1" else _newest_of_old_layout(told)),
         ("size", f"{bytes_text(told['size'])}, {counted(told['pages'], 'page')} of "
                  f"{told['page_size']} bytes"),
         ("stored in", f"{counted(told['blocks'], 'block')} of {told['block_size']} bytes, and "
                       f"{counted(told['tail_pages'], 'page')} in the manifest"),
-        ("retention", f"{duration_text(told['retention_seconds'])}, oldest version that can be read: "
-                      f"{told['oldest_readable']}"),
-        ("database id", told["database_id"]),
+        *(_kept(told) if told["layout"] == "1" else []),
     ]
     lines += [("checkpoint", f"{row['name']}: version {row['version']}") for row in told["checkpoints"]]
     lines += [("fork", f"{row['prefix']} of version {row['version']}") for row in told["forks"]]
@@ -106,3 +117,26 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
         for kind, row in told.get("objects", {}).items()
     ]
     return lines
+
+
+def _newest(told: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("layout", told["layout"]),
+        ("version", f"{told['version']}, commit {told['commit_id']}"),
+        ("last commit", f"{time_text(told['last_commit_ms'])} UTC by {told['writer']}"),
+    ]
+
+
+def _newest_of_old_layout(told: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("layout", "that of sqlite-s3vfs 0.0.x, which keeps no past: see `upgrade`"),
+        ("last write", f"{time_text(told['last_write_ms'])} UTC"),
+    ]
+
+
+def _kept(told: dict[str, Any]) -> list[tuple[str, str]]:
+    kept = retention_text(told["retention_seconds"])
+    return [
+        ("retention", f"{kept}, oldest version that can be read: {told['oldest_readable']}"),
+        ("database id", told["database_id"]),
+    ]

@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
+from sqlite_s3vfs.cli.exits import Exit, exit_of
 from sqlite_s3vfs.cli.options import Asked, command_options
 from sqlite_s3vfs.cli.output import bytes_text, iso_time, print_columns, print_json, time_text
 from sqlite_s3vfs.cli.places import opened_engine
 from sqlite_s3vfs.database import Version
-from sqlite_s3vfs.errors import CorruptError, InvalidArgumentError, NotFoundError
+from sqlite_s3vfs.errors import AccessDeniedError, CorruptError, InvalidArgumentError, NotFoundError
 from sqlite_s3vfs.format.keys import check_prefix, parse_object_name
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.wiring import Engine, open_database
@@ -32,8 +33,12 @@ _AFTER_ALL_NAMES = "~"
 @click.command("ls")
 @click.argument("url", metavar="URL")
 @command_options()
-def ls_command(asked: Asked, url: str) -> None:
-    """List the databases below URL: s3://bucket, s3://bucket/prefix or file:///directory."""
+def ls_command(asked: Asked, url: str) -> int:
+    """List the databases below URL: s3://bucket, s3://bucket/prefix or file:///directory.
+
+    One that cannot be read, for want of a right or because it is damaged, is named with the reason,
+    and the command ends with 1.
+    """
     with opened_engine(asked, url) as (engine, prefix):
         names = list(_databases(engine.store, prefix))
         with ThreadPoolExecutor(_DATABASES_AT_ONCE, "s3vfs-ls") as threads:
@@ -41,14 +46,16 @@ def ls_command(asked: Asked, url: str) -> None:
     found = [row for row in rows if row is not None]
     if asked.as_json:
         print_json(found)
-        return
-    headings = [">SIZE", ">VERSION", "LAST COMMIT (UTC)", "NAME"]
-    print_columns(headings, [_cells(row) for row in found])
+    else:
+        headings = [">SIZE", ">VERSION", "LAST COMMIT (UTC)", "NAME"]
+        print_columns(headings, [_cells(row) for row in found])
+    unreadable = any(row.get("exit", Exit.MISSING) is not Exit.MISSING for row in found)
+    return Exit.FOUND if unreadable else Exit.DONE
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if "error" in row:
-        return ["?", "?", row["error"], row["name"]]
+        return ["?", "?", "?", f"{row['name']}: {row['error']}"]
     version = f"{row['version']}" if row["layout"] == "1" else "0.0.x"
     return [bytes_text(row["size"]), version, time_text(row["last_commit_ms"]), row["name"]]
 
@@ -91,13 +98,14 @@ def _can_be_database(name: str) -> bool:
 def _row(engine: Engine, prefix: str, name: str) -> dict[str, Any] | None:
     """What is told of a database, or of a fork in the making; None where nothing is there (any more).
 
-    1 GET, or 2 LISTs more.
+    Of one that cannot be read, the reason, and the exit code that other commands give for it. 1 GET,
+    or 2 LISTs more.
     """
     shown = name.removeprefix(prefix) if name != prefix.rstrip("/") else name
     try:
         version = open_database(engine, name).version()
-    except (CorruptError, NotFoundError) as error:
-        return {"name": shown, "error": str(error)}
+    except (AccessDeniedError, CorruptError, NotFoundError) as error:
+        return {"name": shown, "error": str(error), "exit": exit_of(error)}
     if not version.snapshot.manifest.commits:
         return None
     return {"name": shown, **_told(version)}

@@ -106,6 +106,26 @@ def test_a_reader_reads_all_and_writes_nothing(
         assert "s3:PutObject" in ended.err
 
 
+def test_ls_names_what_may_not_be_read_beside_what_may(
+    cli: Command, acting, prefix: str, minio_bucket, monkeypatch
+):
+    folder = prefix.rpartition("/")[0]
+    with as_owner(monkeypatch):
+        for name in ("cool.sqlite", "secret.sqlite"):
+            url = f"s3://{minio_bucket.name}/{folder}/{name}"
+            assert cli("query", "--create", url, "CREATE TABLE t (v)").code == 0
+    url = acting("reader", prefix).rpartition("/")[0]
+
+    listed, as_json = cli("ls", url), cli("ls", "--json", url)
+
+    assert (listed.code, as_json.code, listed.err) == (1, 1, "")
+    _, cool, secret = listed.out.splitlines()
+    assert cool.endswith("  cool.sqlite")
+    assert secret.split()[:4] == ["?", "?", "?", "secret.sqlite:"]
+    assert "s3:GetObject" in secret
+    assert [row.get("exit", 0) for row in as_json.json] == [0, 4]
+
+
 def test_a_reader_is_told_that_a_database_is_missing(cli: Command, acting, prefix: str):
     """Which S3 says only to those who may list."""
     assert cli("info", acting("reader", prefix)).code == 3

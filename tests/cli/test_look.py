@@ -53,14 +53,20 @@ def test_ls_where_nothing_is(cli: Command, folder: str):
     assert cli("ls", "--json", folder) == Ended(0, "[]\n", "")
 
 
-def test_ls_names_a_damaged_database(cli: Command, folder: str, tmp_path: Path):
+def test_ls_names_a_damaged_database_beside_what_is_whole(
+    cli: Command, folder: str, library: str, tmp_path: Path
+):
     DirectoryObjectStore(tmp_path / "bucket").put("broken/manifest", b"no manifest")
 
-    (row,) = cli("ls", "--json", folder).json
+    as_json, listed = cli("ls", "--json", folder), cli("ls", folder)
 
-    assert row["name"] == "broken"
-    assert "the manifest cannot be read" in row["error"]
-    assert "the manifest cannot be read" in cli("ls", folder).out
+    damaged, whole = as_json.json
+    assert (damaged["name"], damaged["exit"], whole["name"]) == ("broken", 7, "library.sqlite")
+    assert "the manifest cannot be read" in damaged["error"]
+    assert (as_json.code, listed.code) == (1, 1)
+    _, damaged, whole = listed.out.splitlines()
+    assert damaged.endswith(f"  broken: {as_json.json[0]['error']}")
+    assert whole.split()[-1] == "library.sqlite"
 
 
 def test_ls_names_a_fork_that_was_cut_off_beside_what_is_whole(
@@ -74,8 +80,10 @@ def test_ls_names_a_fork_that_was_cut_off_beside_what_is_whole(
         patch.setattr("sqlite_s3vfs.past.forking._tidy_up", lambda *arguments: None)
         assert cli("fork", library, f"{folder}/child").code == 130
 
-    cut_off, whole = cli("ls", "--json", folder).json
+    listed = cli("ls", "--json", folder)
 
+    cut_off, whole = listed.json
+    assert listed.code == 0                             # nothing is wrong with it
     assert cut_off["name"] == "child"
     assert "a fork is being made" in cut_off["error"]
     assert (whole["name"], whole["version"]) == ("library.sqlite", 1)
@@ -112,6 +120,12 @@ def test_info_tells_what_a_database_is(cli: Command, library: str, plain_file: P
     text = cli("info", "--objects", library).out
     assert f"version      1, commit {told['commit_id']}" in text
     assert "retention    1 h" in text
+
+
+def test_info_tells_that_all_is_kept(cli: Command, library: str):
+    assert cli("retention", library, "forever").code == 0
+
+    assert "retention    forever, oldest version that can be read: 1" in cli("info", library).out
 
 
 def test_info_costs_one_request(library: str, cli: Command, monkeypatch: pytest.MonkeyPatch):

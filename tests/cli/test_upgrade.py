@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Command, both
+from sqlite_s3vfs.cli.output import time_text
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.settings import Settings
 from sqlite_s3vfs.store.access import Access
@@ -48,6 +49,23 @@ def test_a_database_of_the_old_release(
     assert cli("export", f"{folder}/new.sqlite", tmp_path / "out").code == 0
     assert (tmp_path / "out").read_bytes() == plain_file.read_bytes()
     assert kept(*store_from_url(old, Access())) == before
+
+
+@both
+def test_info_tells_what_is_known_of_a_database_of_the_old_release(cli: Command, old: str):
+    """It noted no time, no id and no retention; when its objects were written the store knows."""
+    store, prefix = store_from_url(old, Access())
+    written_ms = max(int(row.last_modified * 1000) for row in store.list(f"{prefix}/"))
+    store.put(f"{prefix}/below/manifest", b"of another database")
+
+    told, text = cli("info", "--json", old).json, cli("info", old).out
+
+    assert (told["last_commit"], told["last_write_ms"]) == (None, written_ms)
+    assert told["last_write"].endswith("Z")
+    assert (told["database_id"], told["retention_seconds"]) == (None, None)
+    assert f"last write  {time_text(written_ms)} UTC\n" in text
+    for unknown in ("?", "None", "last commit", "retention", "database id"):
+        assert unknown not in text
 
 
 def test_a_database_with_small_blocks(cli: Command, folder: str, plain_file: Path):
