@@ -8,7 +8,7 @@
     output       what is printed, for people and for programs
     listing, facts, objects     ls, info, show
     sql          shell, query
-    files, download             import, export
+    files, download, partials   import, export
     moments, history, checkpoints   log, retention, restore, checkpoint
     branches, care              fork, diff, verify, collect, rm
     upgrading                   upgrade

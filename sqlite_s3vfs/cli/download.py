@@ -2,7 +2,9 @@
 
 What was written so far lies beside the target, under a name with the version and its commit id. Whoever
 finds such a file of the very same version goes on at its end: blocks never change, so the bytes
-fit. Whole blocks only are kept: a process that was killed may have written a part of one.
+fit. Whole blocks only are kept: a process that was killed may have written a part of one. Whoever
+writes to such a file holds its lock: a second export of the version to the target is refused, and
+one of another version leaves the file alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from sqlite_s3vfs.cli.partials import claimed, publish, remove_abandoned
 from sqlite_s3vfs.clock import Clock
 from sqlite_s3vfs.errors import StoreUnavailableError
 from sqlite_s3vfs.progress import OnProgress
@@ -52,10 +55,11 @@ def download(wanted: Download, on_progress: OnProgress) -> Done:
     Raises:
         StoreUnavailableError: nothing came for a while. What came is kept, and the next call goes on.
         CorruptError, SnapshotTooOldError, AccessDeniedError: as any reading.
+        ConflictError: another process writes the same version to the same target.
         OSError: the file cannot be written.
     """
     snapshot, partial = wanted.snapshot, wanted.partial
-    with partial.open("ab") as file:
+    with claimed(partial) as file:
         resumed_at = position = _whole_blocks(file.tell(), snapshot)
         file.truncate(position)
         in_vain = interruptions = 0
@@ -76,9 +80,9 @@ def download(wanted: Download, on_progress: OnProgress) -> Done:
                 wanted.clock.sleep(_PAUSE_SECONDS * 2**in_vain)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(wanted.target)
+        publish(file, partial, wanted.target)
     for other in wanted.target.parent.glob(f".{escape(wanted.target.name)}.v*.partial"):
-        other.unlink()                              # of other versions, which nobody goes on with
+        remove_abandoned(other)                     # of other versions, which nobody goes on with
     return Done(resumed_at, interruptions)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -46,14 +47,34 @@ if sys.platform == "win32":
     def _unlock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
+    def try_lock(descriptor: int) -> bool:
+        """Nothing to do: a file that somebody has opened is neither moved nor deleted here."""
+        return True
+
 else:
     import fcntl
+
+    _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def try_lock(descriptor: int) -> bool:
+        """Lock the opened file until it is closed, or the process ends; False where it is locked.
+
+        True, too, on file systems that know no locks: nobody could use one there.
+        """
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
+        return True
 
     def _drop_copies() -> None:
         """In a forked child: locks of the parent's other threads must not outlive the parent."""

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,10 +15,13 @@ import pytest
 
 from cli.conftest import Command, both, everywhere
 from sqlite_s3vfs.cli.download import ATTEMPTS_IN_VAIN, Download, download
-from sqlite_s3vfs.errors import StoreUnavailableError
+from sqlite_s3vfs.cli.exits import Exit, exit_of
+from sqlite_s3vfs.cli.partials import claimed
+from sqlite_s3vfs.errors import ConflictError, StoreUnavailableError
 from sqlite_s3vfs.progress import no_progress
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.settings import Settings
+from sqlite_s3vfs.store import file_lock
 from sqlite_s3vfs.store.memory import MemoryObjectStore
 from sqlite_s3vfs.testing.clock import ManualClock
 from sqlite_s3vfs.transfer import deserialize_iter
@@ -215,3 +219,86 @@ def test_a_part_of_another_version_is_not_taken(breaking: Breaking, large: Snaps
     assert download(wanted, no_progress).resumed_at == 0
     assert list(tmp_path.iterdir()) == [target]
     assert target.read_bytes() == bytes(large.read(0, large.size))
+
+
+class Meanwhile(Breaking):
+    """A store that does something else before it answers the second read of a segment."""
+
+    def __init__(self, store: MemoryObjectStore) -> None:
+        super().__init__(store)
+        self.asked = 0
+        self.happens: Callable[[], None] = lambda: None
+
+    def get(self, key: str, **arguments: object) -> object:
+        if "/segments/" in key:
+            self.asked += 1
+            if self.asked == 2:
+                self.happens()
+        return super().get(key, **arguments)
+
+
+class TestTwoExportsToOneTarget:
+    """One goes on while the other is in the middle of it."""
+
+    @pytest.fixture
+    def breaking(self) -> Meanwhile:
+        return Meanwhile(MemoryObjectStore())
+
+    def test_of_the_same_version(self, breaking: Meanwhile, large: Snapshot, tmp_path: Path):
+        wanted = Download(large, tmp_path / "out", ManualClock())
+        again = open_database(Engine(breaking.store), "db").snapshot()
+        seen: list[str] = []
+
+        def second() -> None:
+            try:
+                download(Download(again, wanted.target, ManualClock()), no_progress)
+            except ConflictError as refused:
+                seen.append(str(refused))
+
+        breaking.asked, breaking.happens = 0, second
+        download(wanted, no_progress)
+
+        (refused,) = seen
+        assert "another export of the same version to the same file" in refused
+        assert exit_of(ConflictError()) is Exit.CONFLICT
+        assert wanted.target.read_bytes() == bytes(large.read(0, large.size))
+        assert list(tmp_path.iterdir()) == [wanted.target]
+
+    def test_of_different_versions(self, breaking: Meanwhile, large: Snapshot, tmp_path: Path):
+        slow = Download(large, tmp_path / "out", ManualClock())
+        small = open_database(Engine(MemoryObjectStore()), "db")
+        with closing(apsw.Connection(":memory:")) as source:
+            source.execute("CREATE TABLE t (v)")
+            deserialize_iter(small, [source.serialize("main")])
+        quick = Download(small.snapshot(), slow.target, ManualClock())
+        seen: list[bytes] = []
+
+        def other() -> None:
+            download(quick, no_progress)
+            seen.append(quick.target.read_bytes())
+
+        breaking.asked, breaking.happens = 0, other
+        download(slow, no_progress)
+
+        assert seen == [bytes(quick.snapshot.read(0, quick.snapshot.size))]
+        assert slow.target.read_bytes() == bytes(large.read(0, large.size))
+        assert list(tmp_path.iterdir()) == [slow.target]
+
+    def test_a_lock_on_a_file_that_was_moved_away_does_not_count(self, tmp_path: Path, monkeypatch):
+        """Between the opening and the locking the other export came to its end."""
+        path, target = tmp_path / "partial", tmp_path / "target"
+        path.write_bytes(b"whole")
+        lock = file_lock.try_lock
+        attempts: list[int] = []
+
+        def moved_first(descriptor: int) -> bool:
+            attempts.append(descriptor)
+            if len(attempts) == 1:
+                path.replace(target)
+            return lock(descriptor)
+
+        monkeypatch.setattr("sqlite_s3vfs.cli.partials.try_lock", moved_first)
+        with claimed(path) as file:
+            file.write(b"begun anew")
+
+        assert (target.read_bytes(), path.read_bytes()) == (b"whole", b"begun anew")

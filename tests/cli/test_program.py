@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -270,15 +271,35 @@ def test_the_other_shells_complete_as_well(shell: str, current: str):
     assert "verify" not in ended.stdout
 
 
+TAKES = {
+    "bash": (["bash", "--norc", "-c"], "complete -p sqlite-s3vfs"),
+    "zsh": (["zsh", "-f", "-c"], "print -r -- $_comps[sqlite-s3vfs]"),
+    "fish": (["fish", "--no-config", "-c"], "complete -C 'sqlite-s3vfs checkp'"),
+}
+"""How a shell without settings runs a script, and what shows that it completes from then on."""
+
+
 @pytest.mark.slow
-def test_bash_takes_the_script(cli: Command):
-    script = cli("completion", "bash").out
+@pytest.mark.parametrize(("shell", "shows"), [
+    ("bash", "_sqlite_s3vfs_completion"), ("zsh", "_sqlite_s3vfs_completion"), ("fish", "checkpoint\t"),
+])
+def test_a_shell_takes_the_script(cli: Command, tmp_path: Path, shell: str, shows: str):
+    """As the page has it; zsh and fish where they are installed."""
+    if shell != "bash" and shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    command, question = TAKES[shell]
+    program = tmp_path / "sqlite-s3vfs"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sqlite_s3vfs "$@"\n')
+    program.chmod(0o755)
+    before = f"autoload -Uz compinit; compinit -u -d {tmp_path}/dump\n" if shell == "zsh" else ""
+    script = cli("completion", shell).out
     ended = subprocess.run(
-        ["bash", "--norc", "-c", f"{script}\ncomplete -p sqlite-s3vfs"], capture_output=True, text=True
+        [*command, f"{before}{script}\n{question}"], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("complete ")
+    assert shows in ended.stdout
 
 
 def test_all_commands_are_loaded_by_name():
