@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlite_s3vfs.cache import Content
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.format.blockmap import SegmentSource
+from sqlite_s3vfs.format.blockmap import Locator, SegmentSource
 from sqlite_s3vfs.format.geometry import block_spans, overlapping
 from sqlite_s3vfs.format.interior import InteriorPage
 from sqlite_s3vfs.format.keys import DatabaseKeys
@@ -56,12 +56,11 @@ class StoredPages:
         page = offset // self.page_size + 1
         found: bytes | memoryview
         if start + size <= self.block_size:
-            found = _bytes_of(self._content(block, page, ahead), start, start + size)
+            found = _bytes_of(self._contents([block], page, ahead)[block], start, start + size)
         else:
-            found = b"".join(
-                _bytes_of(self._content(block, page, ahead), start, stop)
-                for block, start, stop in block_spans(offset, size, self.block_size)
-            )
+            spans = list(block_spans(offset, size, self.block_size))
+            contents = self._contents([block for block, _, _ in spans], page, ahead)
+            found = b"".join(_bytes_of(contents[block], start, stop) for block, start, stop in spans)
         if ahead is not None and found[0] in TELLING and size == self.page_size:
             ahead.saw(page, found)
         return found
@@ -70,7 +69,7 @@ class StoredPages:
         """Bytes of any number of pages from the blocks, in parts; they predict nothing."""
         for block, start, stop in block_spans(offset, size, self.block_size):
             page = (block * self.block_size + start) // self.page_size + 1
-            yield _bytes_of(self._content(block, page, None), start, stop)
+            yield _bytes_of(self._contents([block], page, None)[block], start, stop)
 
     def fetch(self, blocks: Iterable[int]) -> dict[int, Content]:
         """Bring blocks into memory in parallel; their valid bytes, holes left out."""
@@ -135,25 +134,39 @@ class StoredPages:
             return False
         return first.source == second.source and abs(first.offset - second.offset) < RANGE_MAX
 
-    def _content(self, block: int, page: int, ahead: ReadAhead | None) -> Content:
-        """A block; ``page`` is the one that is read."""
-        if block in self.held:
-            return self.held[block]
-        locator = self.map.locator(block)
-        if locator is None:
-            return b""
-        content = self.window(block, ahead)
-        if content is not None:
-            return content
-        wanted = [block]
+    def _contents(
+        self, blocks: Sequence[int], page: int, ahead: ReadAhead | None
+    ) -> dict[int, Content]:
+        """The blocks that ``page``, which is read, lies in; what is missing is fetched at once."""
+        contents: dict[int, Content] = {}
+        lacking: dict[int, Locator] = {}
+        for block in blocks:
+            content: Content | None = self.held.get(block)
+            locator = self.map.locator(block) if content is None else None
+            if locator is not None:
+                content = self.window(block, ahead)
+                if content is None:
+                    lacking[block] = locator
+            contents[block] = b"" if content is None else content
+        if lacking:
+            contents.update(self._fetched(lacking, page, ahead))
+        return contents
+
+    def _fetched(
+        self, lacking: Mapping[int, Locator], page: int, ahead: ReadAhead | None
+    ) -> dict[int, Content]:
+        """Blocks that are not in memory, and what else comes by the same requests."""
+        wanted = list(lacking)
         if ahead is not None:       # what comes next is fetched meanwhile
-            wanted += self.in_advance.take(block, locator)
+            for block, locator in lacking.items():
+                wanted += self.in_advance.take(block, locator)
             self._look_ahead(ahead.missed(page, self), ahead)
-        content = self.fetch(wanted)[block]
-        cached = self.blocks.peek(block, locator)
-        if cached is not None:
-            self.in_advance.note_use(cached)        # it was under way
-        return content
+        contents = self.fetch(wanted)
+        for block, locator in lacking.items():
+            cached = self.blocks.peek(block, locator)
+            if cached is not None:
+                self.in_advance.note_use(cached)        # it was under way
+        return contents
 
     def _look_ahead(self, blocks: Sequence[int], ahead: ReadAhead) -> None:
         if blocks:

@@ -78,6 +78,28 @@ def test_a_further_lookup_is_one_block(imported: Imported, make_vfs: MakeVFS, co
     assert kinds(records) == ["manifest", "segments"]
 
 
+@pytest.mark.parametrize(("page_size", "block_size"), [(65536, 4096), (8192, 1024), (4096, 5000)])
+def test_a_page_that_lies_in_several_blocks_is_one_request(
+    make_vfs: MakeVFS, connect: Connect, tmp_path: Path, page_size: int, block_size: int
+):
+    plain = sqlite3.connect(tmp_path / "plain.db")
+    plain.executescript(f"PRAGMA page_size={page_size}; CREATE TABLE a (b)")
+    rows = [(n.to_bytes(2, "big") * 500,) for n in range(1500)]
+    plain.executemany("INSERT INTO a VALUES (?)", rows)
+    plain.commit()
+    plain.close()
+    store = MemoryObjectStore()
+    make_vfs(store, block_size=block_size).deserialize_iter("db", [(tmp_path / "plain.db").read_bytes()])
+    vfs = make_vfs(store, pool_size=1)          # nothing is fetched in advance
+    connection = connect(vfs)
+    connection.execute("SELECT b FROM a WHERE rowid = 1").fetchall()
+    records = watch(vfs)
+
+    assert connection.execute("SELECT b FROM a WHERE rowid = 800").fetchall() == rows[799:800]
+
+    assert kinds(records) == ["manifest", "segments"]
+
+
 def test_opening_a_small_database_is_one_request(make_vfs: MakeVFS, connect: Connect):
     store = MemoryObjectStore()
     connect(make_vfs(store)).execute("CREATE TABLE a (b); CREATE TABLE c (d)")
