@@ -1,7 +1,8 @@
 """Requests that are under way, so that nothing is asked for twice, and what is fetched in advance.
 
 * **Single flight.** Who wants a block either claims it and fetches it, or waits for whoever does. A
-  claim ends with its request in any case; where that failed, each who waited asks for itself.
+  claim ends with its request in any case, an interrupt (Ctrl-C) included; where that failed, each who
+  waited asks for itself.
 * **Nobody waits for a claim while holding an unfinished one,** so waiting always ends.
 * **What SQLite waits for goes first.** Fetching in advance never has more requests under way than
   the pool has threads to spare, and what is queued for it is not in the pool yet: it is
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
 from collections import deque
@@ -31,21 +33,33 @@ _log = logging.getLogger(__name__)
 
 
 class Flight:
-    """Blocks that one thread is fetching."""
+    """Blocks that one thread is fetching.
+
+    From before its claim on it is in a ``try`` whose ``finally`` begins with ``end``: that is one call
+    of what Python does not interrupt, so no claim outlives its request.
+    """
+
+    __slots__ = ("_signal", "contents", "end", "keys")
 
     def __init__(self) -> None:
-        self._landed = threading.Event()
-        self._contents: Mapping[Key, Content] | None = None
+        self.keys: list[Key] = []
+        """What it has claimed."""
+        self.contents: Mapping[Key, Content] = {}
+        """What it has brought; to be set before its end. Nothing where the request failed."""
+        # A lock of the interpreter itself: an interrupt inside ``Event`` may leave that locked.
+        self._signal = _thread.allocate_lock()
+        self._signal.acquire()
+        self.end: Callable[[], None] = self._signal.release
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody has to wait for it any more."""
+        return not self._signal.locked()
 
     def wait(self) -> Mapping[Key, Content]:
         """The contents; empty where the request failed."""
-        self._landed.wait()
-        return self._contents or {}
-
-    def land(self, contents: Mapping[Key, Content] | None) -> None:
-        """The request has ended."""
-        self._contents = contents
-        self._landed.set()
+        with self._signal:
+            return self.contents
 
 
 class Flights:
@@ -56,34 +70,31 @@ class Flights:
         self._flights: dict[Key, Flight] = {}
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._flights
+        flight = self._flights.get(key)
+        return flight is not None and not flight.has_ended
 
-    def get(self, key: Key) -> Flight | None:
-        """The flight that is bringing a block."""
-        return self._flights.get(key)
+    def claim(self, own: Flight, keys: Iterable[Key]) -> dict[Key, Flight]:
+        """Have ``own`` bring what nobody is bringing; the flights that bring the others.
 
-    def claim(self, keys: Iterable[Key]) -> tuple[Flight, list[Key], dict[Key, Flight]]:
-        """A new flight, the keys that it is to bring, and the flights that bring the others."""
-        own, mine, others = Flight(), [], {}
+        What it has claimed may have come since it was looked for.
+        """
+        others = {}
         with self._flights_lock:
             for key in keys:
                 flight = self._flights.get(key)
-                if flight is None:
+                if flight is None or flight.has_ended:
+                    own.keys.append(key)
                     self._flights[key] = own
-                    mine.append(key)
                 elif flight is not own:
                     others[key] = flight
-        return own, mine, others
+        return others
 
-    def land(
-        self, flight: Flight, keys: Iterable[Key], contents: Mapping[Key, Content] | None
-    ) -> None:
-        """A flight has brought ``contents``; None where it failed. To be called in any case."""
+    def forget(self, flight: Flight) -> None:
+        """A flight has ended."""
         with self._flights_lock:
-            for key in keys:
+            for key in flight.keys:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
-        flight.land(contents)
 
     def after_fork(self) -> None:
         """In a forked child nothing is under way."""
@@ -92,7 +103,11 @@ class Flights:
 
 
 class Advance:
-    """Fetches in advance: queued, a bounded number at once, and dropped when no longer wanted."""
+    """Fetches in advance: queued, a bounded number at once, and dropped when no longer wanted.
+
+    A request is forgotten first and leaves the queue then: whatever an interrupt cuts off, none that is
+    waited for is missing there.
+    """
 
     def __init__(self, pool: Pool, bytes_max: int, unused: Callable[[], int]) -> None:
         """``unused`` tells how many bytes came in advance and wait to be used."""
@@ -131,8 +146,8 @@ class Advance:
             job = self._waiting.get(key)
             if job is None:
                 return ()
-            self._queue.remove(job)
             self._forget(job)
+            self._queue.remove(job)
             return job.keys
 
     def drop(self, owner: object) -> None:
@@ -141,14 +156,14 @@ class Advance:
             return
         with self._queue_lock:
             for job in [job for job in self._queue if job.owner is owner]:
-                self._queue.remove(job)
                 self._forget(job)
+                self._queue.remove(job)
 
     def clear(self) -> None:
         """Forget all that is queued."""
         with self._queue_lock:
-            self._queue.clear()
             self._waiting.clear()
+            self._queue.clear()
 
     def after_fork(self) -> None:
         """In a forked child nothing is queued or under way."""
@@ -172,8 +187,8 @@ class Advance:
                 before = self._bytes + self._unused()
                 if before and before + job.size > self._bytes_max:
                     return
-                self._queue.popleft()
                 self._forget(job)
+                self._queue.popleft()
                 self._running += 1
                 self._bytes += job.size
             self._pool.submit(job.fetch).add_done_callback(partial(self._ended, job.size))

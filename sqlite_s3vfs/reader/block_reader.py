@@ -10,7 +10,7 @@ from functools import partial
 from sqlite_s3vfs.cache import CachedBlock, Content, DiskCache, Slab
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError, unreadable
-from sqlite_s3vfs.fetching import Key
+from sqlite_s3vfs.fetching import Flight, Key
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
 from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import DatabaseKeys
@@ -103,18 +103,26 @@ class BlockReader:
         self, wanted: Mapping[int, Locator], missing: Missing
     ) -> dict[int, Content]:
         """Blocks that nobody is fetching, then those that others bring, as far as they did."""
-        flights = self._engine.flights
+        flights, flight = self._engine.flights, Flight()
         keys = {self.key_of(block, locator): block for block, locator in wanted.items()}
-        flight, mine, others = flights.claim(keys)
         found: dict[int, Content] = {}
         try:
-            own = {keys[key]: wanted[keys[key]] for key in mine}
+            others = flights.claim(flight, keys)
+            own = {}
+            for key in flight.keys:
+                came = self._engine.blocks.peek(key)        # since it was looked for
+                if came is None:
+                    own[keys[key]] = wanted[keys[key]]
+                else:
+                    found[keys[key]] = came.content
             tasks = self.tasks(own, missing, keep=True)
             read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
             for contents in read:
                 found.update(contents)
+            flight.contents = {key: found[keys[key]] for key in flight.keys}
         finally:
-            flights.land(flight, mine, {key: found[keys[key]] for key in mine if keys[key] in found})
+            flight.end()
+            flights.forget(flight)
         for key, other in others.items():
             brought = other.wait().get(key)
             if brought is not None:

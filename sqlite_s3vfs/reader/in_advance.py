@@ -7,7 +7,7 @@ from functools import partial
 
 from sqlite_s3vfs.cache import CachedBlock, Content
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.fetching import Key, quietly
+from sqlite_s3vfs.fetching import Flight, Key, quietly
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator
 from sqlite_s3vfs.reader.block_reader import BlockReader, Missing, ranges_of
 
@@ -52,18 +52,20 @@ class InAdvance:
 
     def _fetch(self, wanted: Mapping[int, Locator]) -> None:
         """What is neither in memory nor under way; waits for nobody."""
-        flights = self._engine.flights
+        flights, flight = self._engine.flights, Flight()
         keys = {self._blocks.key_of(block, locator): block for block, locator in wanted.items()}
-        flight, mine, _ = flights.claim(key for key in keys if key not in self._engine.blocks)
         found: dict[Key, Content] = {}
+        flight.contents = found
         try:
-            own = {keys[key]: wanted[keys[key]] for key in mine}
+            flights.claim(flight, keys)
+            mine = {keys[key]: key for key in flight.keys if key not in self._engine.blocks}
+            own = {block: wanted[block] for block in mine}
             for task in self._blocks.tasks(own, self._missing, keep=True, fresh=True):
-                contents = task()
-                found.update((key, contents[keys[key]]) for key in mine if keys[key] in contents)
+                found.update((mine[block], content) for block, content in task().items())
             self._engine.metrics.count_advance(fetched=sum(map(len, found.values())))
         finally:
-            flights.land(flight, mine, found)
+            flight.end()
+            flights.forget(flight)
 
 
 def _requests(wanted: Mapping[int, Locator]) -> Iterator[dict[int, Locator]]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlite_s3vfs.cache import BoundedCache
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError, unreadable
+from sqlite_s3vfs.fetching import Flight
 from sqlite_s3vfs.format.blockmap import NODE_SPAN, BlockMap, Piece, PieceRef
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.mapcodec import decode_node, decode_piece
@@ -97,34 +98,32 @@ class MapObjects:
         cached = cache.get(name)
         if cached is not None:
             return cached
-        flight, mine, others = self._engine.flights.claim([(-1, name)])
-        for other in others.values():
-            other.wait()
+        flights, flight = self._engine.flights, Flight()
         try:
+            for other in flights.claim(flight, [(-1, name)]).values():
+                other.wait()
             cached = cache.get(name)
             if cached is None:
                 cached = self._decoded(name, decode)
                 cache.put(name, cached, 1)
             return cached
         finally:
-            self._engine.flights.land(flight, mine, None)
+            flight.end()
+            flights.forget(flight)
 
-    def _body(self, key: str) -> bytes:
+    def _decoded(self, name: ObjectName, decode: Callable[[bytes, bytes, ObjectName], V]) -> V:
+        key = self._keys.map_piece(name)
         disk, place = self._engine.disk, f"{self._engine.store.identity}/{key}"
-        body = disk.get(place) if disk is not None else None
+        kept = body = disk.get(place) if disk is not None else None
         if body is None:
             found = self._engine.store.get(key)
             if not isinstance(found, Fetched):
                 raise self._missing(key)
             body = found.body
-            if disk is not None:
-                disk.put(place, body)
-        return body
-
-    def _decoded(self, name: ObjectName, decode: Callable[[bytes, bytes, ObjectName], V]) -> V:
-        key = self._keys.map_piece(name)
-        body = self._body(key)
         try:
-            return decode(body, self._database_id, name)
+            decoded = decode(body, self._database_id, name)
         except CorruptError as error:
             raise unreadable("a piece of the block map", key, error) from error
+        if disk is not None and kept is None:
+            disk.put(place, body)       # only what is whole: it would be taken for that ever after
+        return decoded

@@ -6,11 +6,16 @@ import logging
 import multiprocessing
 import os
 import random
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import apsw
 import pytest
 
 from reads.conftest import QUERIES, Connect
@@ -208,6 +213,71 @@ def test_what_was_damaged_is_written_anew(
 
     assert connect(last).execute(QUERIES[0]).fetchall() == expected
     assert set(keys) == {"db/manifest"}
+
+
+class DamagedOnTheWay(MemoryObjectStore):
+    """What is read arrives with one byte changed, until it is ``mended``; manifests do not."""
+
+    mended = True
+
+    def get(self, key: str, **how: Any) -> Any:
+        found = super().get(key, **how)
+        if self.mended or key.endswith("/manifest"):
+            return found
+        return replace(found, body=found.body[:-9] + bytes([found.body[-9] ^ 1]) + found.body[-8:])
+
+
+@pytest.mark.usefixtures("_small_manifests")
+def test_what_came_damaged_is_not_kept(
+    make_vfs: MakeVFS, connect: Connect, plain_file: Path, tmp_path: Path
+):
+    store = DamagedOnTheWay()
+    make_vfs(store, block_size=4096).deserialize_iter("db", [plain_file.read_bytes()])
+    store.mended = False
+    with pytest.raises(apsw.CorruptError):
+        connect(make_vfs(store, cache_dir=str(tmp_path))).execute(QUERIES[0]).fetchall()
+
+    store.mended = True
+
+    found = connect(make_vfs(store, cache_dir=str(tmp_path))).execute(QUERIES[0]).fetchall()
+    assert found == connect(make_vfs(store)).execute(QUERIES[0]).fetchall()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no bound there")
+def test_a_disk_that_fills_up_in_the_middle_of_a_file_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    import resource
+
+    kept = cache(tmp_path)
+    bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, bounds[1]))
+    try:
+        with caplog.at_level(logging.WARNING):
+            kept.put("large", bytes(200_000))
+            kept.put("large", bytes(200_000))
+            kept.put("small", b"x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+
+    assert len(caplog.records) == 1
+    assert kept.get("large") is None
+    assert kept.get("small") == b"x"
+    assert len(files(tmp_path)) == 1, "nothing is left of what did not fit"
+
+
+def test_a_directory_that_is_removed_meanwhile_is_made_anew(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect, tmp_path: Path
+):
+    directory = tmp_path / "cache"
+    vfs = make_vfs(imported(block_size=4096), cache_dir=str(directory), cache_bytes=0)
+    connection = connect(vfs)
+    expected = connection.execute(QUERIES[8]).fetchall()
+    shutil.rmtree(directory)
+    connection.execute("PRAGMA shrink_memory")
+
+    assert connection.execute(QUERIES[8]).fetchall() == expected
+    assert files(directory)
 
 
 def use_together(directory: str, seed: int) -> tuple[int, list[str]]:

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from reads.conftest import Connect
-from sqlite_s3vfs.fetching import Flights
+from sqlite_s3vfs.fetching import Flight, Flights
 from sqlite_s3vfs.metrics import RequestRecord
 from sqlite_s3vfs.pool import InlinePool
 from sqlite_s3vfs.store.memory import MemoryObjectStore
@@ -214,15 +214,16 @@ def test_two_readers_of_one_missing_block_make_one_request(make_vfs: MakeVFS, pl
 
 
 def test_a_failed_request_is_not_the_failure_of_those_who_waited_for_it():
-    flights = Flights()
-    flight, mine, _ = flights.claim([(1, "a")])
-    _, nothing, others = flights.claim([(1, "a")])
+    flights, first, second = Flights(), Flight(), Flight()
+    flights.claim(first, [(1, "a")])
+    others = flights.claim(second, [(1, "a")])
+    assert second.keys == []
 
-    flights.land(flight, mine, None)
+    first.end()
 
-    assert nothing == []
     assert others[(1, "a")].wait() == {}
-    assert flights.claim([(1, "a")])[1] == [(1, "a")], "now whoever wants it asks for itself"
+    assert flights.claim(second, [(1, "a")]) == {}
+    assert second.keys == [(1, "a")], "now whoever wants it asks for itself"
 
 
 @pytest.mark.parametrize("pool_size", [1, 2, 8])

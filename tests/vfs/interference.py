@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import linecache
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import sqlite_s3vfs.vfs
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.testing.faults import At, Attempt, CallFilter, FaultyStore, Line, StoreCall, T
+
+PACKAGE = str(Path(sqlite_s3vfs.vfs.__file__).parent)
 
 
 class _Act:
@@ -26,3 +37,38 @@ class BeforeCall(FaultyStore):
 
     def arm(self) -> None:
         self.plan(self._strike)
+
+
+@contextmanager
+def keyboard_interrupt_at(
+    step: int, *, within: str | tuple[str, ...] = PACKAGE, not_at: tuple[str, ...] = ()
+) -> Iterator[Callable[[], bool]]:
+    """Raise KeyboardInterrupt at the line number ``step`` that this thread runs in these files.
+
+    Lines are not where Python looks for signals: it would strike between the body of a ``with lock`` and
+    the release, where no signal can. Lines that begin with one of ``not_at`` are left out for that.
+
+    Yields a question: has it been raised?
+    """
+    steps = itertools.count()
+    raised = False
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal raised
+        if not frame.f_code.co_filename.startswith(within):
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+        if line.startswith(not_at):
+            return trace
+        if event == "line" and not raised and next(steps) == step:
+            raised = True
+            raise KeyboardInterrupt
+        return trace
+
+    assert threading.current_thread() is threading.main_thread()
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield lambda: raised
+    finally:
+        sys.settrace(before)

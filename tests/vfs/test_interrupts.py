@@ -5,28 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import apsw
 import pytest
 
-import sqlite_s3vfs.vfs
 from sqlite_s3vfs import interrupts
 from sqlite_s3vfs.store.port import ObjectStore
 from sqlite_s3vfs.testing.faults import puts_of
 from sqlite_s3vfs.vfs.main_file import MainFile
 from sqlite_s3vfs.vfs.s3vfs import S3VFS
 from vfs.conftest import Connect
-from vfs.interference import BeforeCall
-
-PACKAGE = str(Path(sqlite_s3vfs.vfs.__file__).parent)
+from vfs.interference import BeforeCall, keyboard_interrupt_at
 
 
 def rows(connection: apsw.Connection) -> list[object]:
@@ -79,38 +71,6 @@ def test_an_interrupt_during_a_refused_commit_leaves_nothing(
 
     assert not connection.in_transaction
     assert rows(connection) == ["old", "won"]
-
-
-@contextmanager
-def keyboard_interrupt_at(
-    step: int, *, within: str = PACKAGE
-) -> Iterator[Callable[[], bool]]:
-    """Raise KeyboardInterrupt at the line number ``step`` that this thread runs in these files.
-
-    Lines are not where Python looks for signals, so this is of no use in files that leave ``with lock``
-    (``threading.py``): it would strike between the body and the release, where no signal can.
-
-    Yields a question: has it been raised?
-    """
-    steps = itertools.count()
-    raised = False
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal raised
-        if not frame.f_code.co_filename.startswith(within):
-            return None
-        if event == "line" and not raised and next(steps) == step:
-            raised = True
-            raise KeyboardInterrupt
-        return trace
-
-    assert threading.current_thread() is threading.main_thread()
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield lambda: raised
-    finally:
-        sys.settrace(before)
 
 
 SCRIPTS = {
