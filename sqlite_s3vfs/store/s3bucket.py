@@ -14,6 +14,11 @@ from sqlite_s3vfs.store.access import FROM_ENVIRONMENT, Access
 if TYPE_CHECKING:
     from mypy_boto3_s3.service_resource import Bucket
 
+CONNECT_SECONDS = 5
+READ_SECONDS = 20
+"""Without a byte, after which a request is repeated as the AWS settings for retries say. Objects have a
+few MiB: what is silent for that long is lost, and SQLite waits. The SDK's own 60 are for larger ones."""
+
 
 def bucket_from_environment(name: str, access: Access = FROM_ENVIRONMENT) -> Bucket:
     """The bucket ``name``, with credentials, region and endpoint from where the AWS tools take them.
@@ -26,7 +31,12 @@ def bucket_from_environment(name: str, access: Access = FROM_ENVIRONMENT) -> Buc
     Raises:
         InvalidArgumentError: the environment or the profile is contradictory or incomplete.
     """
-    config = Config(max_pool_connections=32, s3={"payload_signing_enabled": False})
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=32,
+        s3={"payload_signing_enabled": False},
+    )
     try:
         session = boto3.session.Session(
             profile_name=access.profile or None, region_name=access.region or None

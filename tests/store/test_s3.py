@@ -277,6 +277,17 @@ def test_a_bucket_can_come_from_the_environment(environment, minio_bucket, prefi
     store.close()
 
 
+def test_a_bucket_of_the_environment_gives_up_a_silent_connection_soon(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+    config = bucket_from_environment("bucket").meta.client.meta.config
+
+    assert (config.connect_timeout, config.read_timeout) == (5, 20)
+    assert config.max_pool_connections == 32
+    assert config.retries["total_max_attempts"] == 2, "retries stay the user's"
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("AWS_PROFILE", "missing"), ("AWS_ENDPOINT_URL_S3", "no url")]
 )
