@@ -205,9 +205,20 @@ class BlockReader:
         self, block: int, locator: Locator, missing: Missing, *, keep: bool, fresh: bool
     ) -> dict[int, Content]:
         assert isinstance(locator.source, AncestorSource), "an old block"
-        key = self._keys_of(locator.source).ancestor_block(block)
+        key, etag = self._keys_of(locator.source).ancestor_block(block), locator.source.etag
+        disk, place = self._engine.disk, f"{self._engine.store.identity}/{key} {etag}"
+        kept = disk.get(place) if disk is not None else None
+        body = self._request_ancestor(key, etag, missing) if kept is None else kept
+        content = _checked(block, locator, body)
+        if disk is not None and kept is None:
+            disk.put(place, body)
+        if keep:
+            self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
+        return {block: content}
+
+    def _request_ancestor(self, key: str, etag: str, missing: Missing) -> bytes:
         try:
-            fetched = self._engine.store.get(key, if_match=locator.source.etag)
+            fetched = self._engine.store.get(key, if_match=etag)
         except PreconditionFailedError as error:
             raise CorruptError(
                 "a block of the old layout was overwritten by a process that still runs "
@@ -215,10 +226,7 @@ class BlockReader:
             ) from error
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        content = _checked(block, locator, fetched.body)
-        if keep:
-            self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
-        return {block: content}
+        return fetched.body
 
 
 def _as_it_is(content: Content) -> Content:

@@ -150,6 +150,22 @@ def test_a_second_process_asks_for_nothing_but_the_manifest(
     assert set(keys) == {"db/manifest"}
 
 
+def test_blocks_of_an_adopted_database_are_kept_too(
+    store: MemoryObjectStore, plain_file: Path, make_vfs: MakeVFS, connect: Connect, tmp_path: Path
+):
+    content = plain_file.read_bytes()
+    for start in range(0, len(content), 4096):
+        store.put(f"db/{start // 4096:010d}", content[start : start + 4096])
+    connect(make_vfs(store)).execute("UPDATE other SET user = 1 WHERE id = 5")
+    first, second = (make_vfs(store, cache_dir=str(tmp_path)) for _ in range(2))
+    expected = connect(first).execute(QUERIES[0]).fetchall()
+    keys: list[str] = []
+    second._engine.store.on_request = lambda record: keys.append(record.key)
+
+    assert connect(second).execute(QUERIES[0]).fetchall() == expected
+    assert set(keys) == {"db/manifest"}
+
+
 def damage_every_file(directory: Path) -> None:
     for path in files(directory):
         stored = path.read_bytes()
