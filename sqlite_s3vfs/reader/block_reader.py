@@ -208,7 +208,7 @@ class BlockReader:
         key, etag = self._keys_of(locator.source).ancestor_block(block), locator.source.etag
         disk, place = self._engine.disk, f"{self._engine.store.identity}/{key} {etag}"
         kept = disk.get(place) if disk is not None else None
-        body = self._request_ancestor(key, etag, missing) if kept is None else kept
+        body = _ancestor_body(self._engine, key, etag, missing) if kept is None else kept
         content = _checked(block, locator, body)
         if disk is not None and kept is None:
             disk.put(place, body)
@@ -216,17 +216,18 @@ class BlockReader:
             self._engine.blocks.put(self.key_of(block, locator), content, fresh=fresh)
         return {block: content}
 
-    def _request_ancestor(self, key: str, etag: str, missing: Missing) -> bytes:
-        try:
-            fetched = self._engine.store.get(key, if_match=etag)
-        except PreconditionFailedError as error:
-            raise CorruptError(
-                "a block of the old layout was overwritten by a process that still runs "
-                f"sqlite-s3vfs 0.0.x: stop it, then open the database again. key={key!r}"
-            ) from error
-        if not isinstance(fetched, Fetched):
-            raise missing(key)
-        return fetched.body
+
+def _ancestor_body(engine: Engine, key: str, etag: str, missing: Missing) -> bytes:
+    try:
+        fetched = engine.store.get(key, if_match=etag)
+    except PreconditionFailedError as error:
+        raise CorruptError(
+            "a block of the old layout was overwritten by a process that still runs "
+            f"sqlite-s3vfs 0.0.x: stop it, then open the database again. key={key!r}"
+        ) from error
+    if not isinstance(fetched, Fetched):
+        raise missing(key)
+    return fetched.body
 
 
 def _as_it_is(content: Content) -> Content:

@@ -148,20 +148,14 @@ class StoredPages:
                 if content is None:
                     lacking[block] = locator
             contents[block] = b"" if content is None else content
-        if lacking:
-            contents.update(self._fetched(lacking, page, ahead))
-        return contents
-
-    def _fetched(
-        self, lacking: Mapping[int, Locator], page: int, ahead: ReadAhead | None
-    ) -> dict[int, Content]:
-        """Blocks that are not in memory, and what else comes by the same requests."""
+        if not lacking:
+            return contents
         wanted = list(lacking)
         if ahead is not None:       # what comes next is fetched meanwhile
             for block, locator in lacking.items():
                 wanted += self.in_advance.take(block, locator)
             self._look_ahead(ahead.missed(page, self), ahead)
-        contents = self.fetch(wanted)
+        contents.update(self.fetch(wanted))
         for block, locator in lacking.items():
             cached = self.blocks.peek(block, locator)
             if cached is not None:
