@@ -10,6 +10,7 @@ from sqlite_s3vfs.cache import BlockCache, BoundedCache, DiskCache
 from sqlite_s3vfs.clock import Clock, SystemClock
 from sqlite_s3vfs.fetching import Advance, Flights
 from sqlite_s3vfs.format.blockmap import Piece, PieceRef
+from sqlite_s3vfs.free_memory import Churn
 from sqlite_s3vfs.ids import IdSource, RandomIds
 from sqlite_s3vfs.metrics import Metrics
 from sqlite_s3vfs.pool import Pool, ThreadPool
@@ -23,6 +24,10 @@ PIECES_CACHED = 32
 INTERIOR_CACHED = 16 << 20
 """Bytes of unpacked interior pages that are kept beside the blocks: those of 4 GiB."""
 ADVANCE_BYTES_MAX = 64 << 20
+
+GIVEN_BACK_AFTER = 8 << 20
+"""Bytes that commits and folds upload until free memory is given back: a dozen threads read, encode and
+send these, and each byte takes its place several times."""
 
 
 def _this_process() -> str:
@@ -64,6 +69,7 @@ class Engine:
         self.pieces: BoundedCache[Piece] = BoundedCache(PIECES_CACHED)
         self.nodes: BoundedCache[Mapping[int, PieceRef]] = BoundedCache(PIECES_CACHED)
         self.interior: BoundedCache[bytes] = BoundedCache(INTERIOR_CACHED)
+        self.uploads_churn = Churn(GIVEN_BACK_AFTER)
         self.writer = self.settings.writer or _this_process()
 
     @property

@@ -17,6 +17,8 @@ from sqlite_s3vfs.format.manifest import Manifest
 from sqlite_s3vfs.store.port import ConflictingRequestError, PreconditionFailedError
 
 FLOOR_MARGIN_MS = 60_000
+UNDER_WAY_MAX = 16 << 20
+"""Bytes that the uploads of one commit or fold have under way at once, and one object more."""
 _ATTEMPTS_MAX = 5
 _PAUSE_SECONDS = 0.1
 
@@ -33,7 +35,8 @@ class Uploads:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._keys: list[str] = []
-        self._started: deque[Future[None]] = deque()
+        self._started: deque[tuple[int, Future[None]]] = deque()
+        self._churn = engine.uploads_churn
         self._sent = 0
         self.born_ms = int(engine.store.last_date * 1000)
         """Store time of the last answer before the first upload: when these objects count as born."""
@@ -48,15 +51,17 @@ class Uploads:
         self._create(key, body)
 
     def put(self, key: str, body: bytes | bytearray) -> None:
-        """Start an upload; waits while as many are under way as there are threads. 1 PUT.
+        """Start an upload; waits while too many bytes are under way. 1 PUT.
 
         Raises:
             StoreUnavailableError, AccessDeniedError: an earlier upload failed.
         """
-        while len(self._started) >= 2 * self._engine.pool.size:
-            self._started.popleft().result()
+        while sum(size for size, _ in self._started) >= UNDER_WAY_MAX:
+            self._started.popleft()[1].result()
+        self._churn.count(len(body))
         self._keys.append(key)
-        self._started.append(self._engine.pool.submit(partial(self._create, key, body)))
+        task = self._engine.pool.submit(partial(self._create, key, body))
+        self._started.append((len(body), task))
 
     def finish(self) -> None:
         """Wait until every upload has been answered.
@@ -64,9 +69,9 @@ class Uploads:
         Raises:
             StoreUnavailableError, AccessDeniedError: some upload failed.
         """
-        wait(self._started)
+        self._wait()
         while self._started:
-            self._started.popleft().result()
+            self._started.popleft()[1].result()
 
     def note_sent(self) -> None:
         """A manifest that names these objects is about to be put."""
@@ -88,11 +93,14 @@ class Uploads:
         """
         if self._sent:
             return
-        wait(self._started)
+        self._wait()
         self._started.clear()
         keys, self._keys = self._keys, []
         if keys:
             remove_unreferenced(self._engine, keys)
+
+    def _wait(self) -> None:
+        wait([task for _, task in self._started])
 
     def _create(self, key: str, body: bytes | bytearray) -> None:
         for attempt in range(_ATTEMPTS_MAX):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from sqlite_s3vfs.reader.snapshot import Snapshot
 
@@ -32,3 +32,21 @@ def block_contents(
         for block in part:
             offset = block * block_size
             yield block, bytes(read(offset, min(block_size, size - offset)))
+
+
+def contents_past_the_cache(
+    snapshot: Snapshot, blocks: Sequence[int], cached: Set[int]
+) -> Iterator[tuple[int, bytes]]:
+    """Each block with its bytes, the tail over them. What is not among ``cached`` is not kept."""
+    block_size, size = snapshot.block_size, snapshot.size
+    batch = max(1, BATCH_BYTES // block_size)
+    for start in range(0, len(blocks), batch):
+        part = blocks[start : start + batch]
+        started = snapshot.start_fetch(block for block in part if block not in cached)
+        contents = snapshot.fetch(block for block in part if block in cached)
+        for future in started:
+            contents.update(future.result())
+        for block in part:
+            offset = block * block_size
+            length = min(block_size, size - offset)
+            yield block, snapshot.assemble(offset, length, contents)

@@ -27,7 +27,7 @@ from sqlite_s3vfs.planning.interior import gather_interior, interior_of_blocks
 from sqlite_s3vfs.planning.segments import SegmentBuilder, build_segments, locators_of, noted
 from sqlite_s3vfs.pool import in_background
 from sqlite_s3vfs.reader import Snapshot
-from sqlite_s3vfs.reader.contents import block_contents
+from sqlite_s3vfs.reader.contents import contents_past_the_cache
 from sqlite_s3vfs.transaction.cleaning import CLEAN_BYTES_MAX, blocks_to_take_along
 from sqlite_s3vfs.uploads import Uploads, is_outdated
 
@@ -188,7 +188,8 @@ def prepare_fold(
 ) -> Fold | None:
     """Write the blocks that the tail touches, and the history object of the snapshot, as uploads.
 
-    None, and nothing written, where there are no such blocks and nothing is to be cleaned.
+    None, and nothing written, where there are no such blocks and nothing is to be cleaned. What is only
+    cleaned comes and goes past the cache: nobody has asked for it.
     """
     base = snapshot.manifest
     changed = blocks_to_fold(base)[: max(1, FOLD_BYTES_MAX // base.block_size)]
@@ -207,12 +208,13 @@ def prepare_fold(
     folded, counts = {}, {}
     contents: dict[int, bytes] = {}
     copies: list[InteriorPage] = []
-    found = block_contents(
-        snapshot, blocks, size=base.size, read=snapshot.read_stretch, needs_old=lambda block: True
-    )
+    at_hand = set(changed) | snapshot.contents_at_hand(along).keys()
+    found = contents_past_the_cache(snapshot, blocks, at_hand)
     for segment in build_segments(builder, noted(found, contents)):
         uploads.put(keys.segment(segment.name), segment.data)
-        snapshot.keep(locators_of([segment], base.version + 1), contents)
+        places = locators_of([segment], base.version + 1)
+        kept = {block: places[block] for block in at_hand.intersection(places)}
+        snapshot.keep(kept, contents)
         copies += interior_of_blocks(contents, base.block_size, base.page_size, size=base.size)
         contents.clear()
         counts[segment.name] = len(segment.placed)

@@ -21,11 +21,11 @@ from sqlite_s3vfs.format.blockmap import DeadBlocks, Locator
 from sqlite_s3vfs.format.geometry import overlapping, unit_count
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.manifest import InteriorPage, Manifest
+from sqlite_s3vfs.free_memory import give_back
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.reader.block_reader import BlockReader
 from sqlite_s3vfs.transaction.ahead import Part, SegmentsAhead
-from sqlite_s3vfs.transaction.free_memory import give_back
 from sqlite_s3vfs.uploads import Uploads, remove_unreferenced
 
 _PARTS_BEFORE_GIVING_BACK = 4

@@ -28,13 +28,13 @@ from sqlite_s3vfs.format.sqlite_header import (
     raised_above,
     without_wal,
 )
+from sqlite_s3vfs.free_memory import give_back
 from sqlite_s3vfs.planning.interior import interior_of_blocks
 from sqlite_s3vfs.planning.segments import encode_blocks, locators_of
 from sqlite_s3vfs.planning.successor import Prepared
 from sqlite_s3vfs.progress import OnProgress, Progress, no_progress
 from sqlite_s3vfs.reader import Snapshot
 from sqlite_s3vfs.transaction.ahead import SegmentsAhead
-from sqlite_s3vfs.transaction.free_memory import give_back
 from sqlite_s3vfs.transfer.unchanged import KnownBlocks, dead_beside
 from sqlite_s3vfs.uploads import Uploads, check_born
 

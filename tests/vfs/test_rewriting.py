@@ -11,6 +11,11 @@ import pytest
 
 from sqlite_s3vfs import S3VFS, Settings
 from sqlite_s3vfs.cache import BlockCache
+from sqlite_s3vfs.reader import Snapshot
+from sqlite_s3vfs.store.port import ObjectStore
+from sqlite_s3vfs.transaction.folding import prepare_fold
+from sqlite_s3vfs.uploads import Uploads
+from sqlite_s3vfs.wiring import Engine, open_database
 from vfs.conftest import Connect
 
 ROWS = 6000
@@ -53,3 +58,34 @@ def test_what_was_replaced_does_not_push_out_what_is_needed_next(
 
     assert (misses > 0) == mistaken
     assert connection.execute("pragma integrity_check").get == "ok"
+
+
+def cached_by_cleaning(store: ObjectStore) -> tuple[int, int]:
+    """A process that has nothing cached folds what needs cleaning: blocks written, bytes cached."""
+    engine = Engine(store, Settings(block_size=BLOCK_SIZE))
+    database = open_database(engine, "db")
+    uploads = Uploads(engine)
+    try:
+        fold = prepare_fold(engine, database.keys, database.snapshot(), uploads, blocks_written=ROWS)
+        uploads.finish()
+        assert fold is not None, "there is something to clean"
+        return len(fold.blocks), engine.blocks.weight
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("mistaken", [False, True])
+def test_what_is_only_cleaned_does_not_push_out_what_is_in_use(
+    vfs: S3VFS, store: ObjectStore, connect: Connect, mistaken: bool, monkeypatch: pytest.MonkeyPatch
+):
+    connection = connect("db")
+    gets_of_many_transactions(vfs, connection)
+    if mistaken:
+        monkeypatch.setattr(
+            Snapshot, "contents_at_hand", lambda snapshot, blocks: dict.fromkeys(blocks, b"")
+        )
+
+    written, cached = cached_by_cleaning(store)
+
+    assert written > 50
+    assert (cached > 0) == mistaken

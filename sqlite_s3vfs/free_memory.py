@@ -13,6 +13,24 @@ from collections.abc import Callable
 from functools import cache
 
 
+class Churn:
+    """Gives memory back after each so many bytes that were made and let go again.
+
+    Threads may count at once: a few bytes that are lost by that do not matter.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+
+    def count(self, size: int) -> None:
+        """So many bytes more were made."""
+        self._bytes += size
+        if self._bytes >= self._bytes_max:
+            self._bytes = 0
+            give_back()
+
+
 def give_back() -> None:
     """Return free memory to the system, where the C library is glibc; some milliseconds.
 
