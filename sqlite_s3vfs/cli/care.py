@@ -18,6 +18,7 @@ from sqlite_s3vfs.cli.output import (
     print_columns,
     print_json,
     progress_bar,
+    versions_text,
 )
 from sqlite_s3vfs.cli.places import existing, opened_database, opened_vfs, remnant
 from sqlite_s3vfs.format.manifest import Manifest, State
@@ -62,8 +63,7 @@ def _told(database: str, found: past.Verification, complaints: list[str] | None)
 def _print(found: past.Verification, complaints: list[str]) -> None:
     for row in found.findings:
         block = "" if row.block is None else f" block {row.block}"
-        versions = f"version{'s' if len(row.versions) > 1 else ''} {', '.join(map(str, row.versions))}"
-        click.echo(f"{row.key}{block}: {row.what} ({versions})")
+        click.echo(f"{row.key}{block}: {row.what} ({versions_text(row.versions)})")
     for complaint in complaints:
         click.echo(f"integrity_check: {complaint}")
     read = (

@@ -58,6 +58,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def versions_text(versions: Sequence[int]) -> str:
+    """``version 3``, ``versions 1 to 3, 7``; they are in order."""
+    runs: list[list[int]] = []
+    for version in versions:
+        if runs and version == runs[-1][-1] + 1:
+            runs[-1][1:] = [version]
+        else:
+            runs.append([version])
+    told = ", ".join(" to ".join(map(str, run)) for run in runs)
+    return f"version{'s' if len(versions) > 1 else ''} {told}"
+
+
 def iso_time(time_ms: int) -> str | None:
     """ISO 8601 in UTC; None where the time is not known."""
     if not time_ms:

@@ -54,7 +54,11 @@ class Histories:
     def serving(
         self, version: int, database_id: bytes, listing: Listing | None = None
     ) -> Manifest:
-        """The manifest that a version of ``database_id`` is read from, whole."""
+        """The manifest that a version of ``database_id`` is read from, whole.
+
+        Raises:
+            CorruptError: it is damaged or gone. SnapshotTooOldError: it is gone since ``newest``.
+        """
         newest = self.newest
         own = newest.database_id == database_id
         if own and version == newest.version:
@@ -71,13 +75,27 @@ class Histories:
         for name in later:
             found = self.load(name, database_id)
             if found is not None:
-                return found
+                return self._checked(found, version)
         if not own:
             raise CorruptError(
                 "no history object tells of a version that is pinned: restore it. "
                 f"prefix={self._database.prefix!r} version={version}"
             )
-        return newest
+        return self._checked(newest, version)
+
+    def _checked(self, found: Manifest, version: int) -> Manifest:
+        """``found``, unless it names an earlier one that tells of the version, and was not there."""
+        lost = nearer(found, version)
+        if lost is None:
+            return found
+        if found.database_id == self.newest.database_id:
+            now = head_of(self._database).manifest
+            if now.database_id != found.database_id or not readable(now, version):
+                raise self._too_old(f"version={version}")
+        raise CorruptError(
+            "a history object is missing: restore it from a copy. "
+            f"key={self._database.keys.history(lost)!r} version={version}"
+        )
 
     def at_time(self, time_ms: int) -> Manifest:
         """The manifest of the newest version that was there at that time. 2 GETs, side by side.
@@ -235,6 +253,12 @@ def pinned_versions(manifest: Manifest) -> frozenset[int]:
     """The versions that pins of this very database hold."""
     own = (pin.version for pin in manifest.pins if pin.database_id == manifest.database_id)
     return frozenset(own)
+
+
+def nearer(served: Manifest, version: int) -> ObjectName | None:
+    """The history object that ``version`` is to be read from instead of ``served``, which names it."""
+    names = (row.name for row in served.history)
+    return min((name for name in names if version <= name.version < served.version), default=None)
 
 
 def past_manifest(kept: Manifest, version: int) -> Manifest:

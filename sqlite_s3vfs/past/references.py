@@ -23,11 +23,12 @@ from sqlite_s3vfs.format.blockmap import (
     SegmentSource,
 )
 from sqlite_s3vfs.format.keys import ObjectName, parse_object_name
-from sqlite_s3vfs.format.manifest import Manifest, State
-from sqlite_s3vfs.past.histories import read_history
+from sqlite_s3vfs.format.manifest import Manifest, Pin, State
+from sqlite_s3vfs.past.histories import nearer, read_history
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.reader.map_objects import MapObjects
 
+_MISSING = "the object is missing"
 _PIECES_AT_ONCE = 16
 _NODE_LIMIT = NODE_SPAN * PIECE_SPAN
 
@@ -38,6 +39,15 @@ class Kept:
 
     manifest: Manifest
     name: ObjectName | None
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A history object, of ``version``, that readable versions would be read from, and what is wrong."""
+
+    key: str
+    version: int
+    what: str
 
 
 @dataclass(slots=True)
@@ -64,32 +74,35 @@ def kept_manifests(
     where a pinned version has no other.
 
     Raises:
-        CorruptError: one is damaged.
+        CorruptError: one is damaged or gone.
     """
     kept, damaged = readable_kept(database, newest, names)
-    for name, what in damaged:
+    for one in damaged:
         raise CorruptError(
             "a history object cannot be read: restore it from a copy. "
-            f"key={database.keys.history(name)!r} what={what!r}"
+            f"key={one.key!r} what={one.what!r}"
         )
     return kept
 
 
 def readable_kept(
     database: Database, newest: Manifest, names: Iterable[ObjectName]
-) -> tuple[list[Kept], list[tuple[ObjectName, str]]]:
-    """The same, and beside it the names of those that cannot be read, with the reason."""
+) -> tuple[list[Kept], list[Damaged]]:
+    """The same, and beside it those that cannot be read."""
     names = sorted(names)
     live = newest.state is State.LIVE
     wanted = [name for name in names if live and name.version >= newest.oldest_readable]
     read = _read_all(database, newest.database_id, wanted)
-    damaged = [(name, str(found)) for name, found in read.items() if isinstance(found, CorruptError)]
+    damaged = [
+        _damaged(database, name, str(found)) for name, found in read.items()
+        if isinstance(found, CorruptError)
+    ]
     whole = {name: found for name, found in read.items() if isinstance(found, Manifest)}
     named = {row.name for row in newest.history}
     for manifest in whole.values():
         named.update(row.name for row in manifest.history)
     damaged += [
-        (name, "the object is missing")
+        _damaged(database, name, _MISSING)
         for name in sorted(named - set(names))
         if live and name.version >= newest.oldest_readable
     ]
@@ -97,9 +110,13 @@ def readable_kept(
     for pin in newest.pins:
         own = live and pin.database_id == newest.database_id
         if not own or pin.version < newest.oldest_readable:
-            found.update(_serving(database, names, pin.version, pin.database_id))
+            served = _serving(database, newest if own else None, names, pin)
+            if isinstance(served, Damaged):
+                damaged.append(served)
+            elif served.name is not None:
+                found[served.name] = served.manifest
     kept = [Kept(manifest, name) for name, manifest in sorted(found.items())]
-    return [*kept, *([Kept(newest, None)] if live else [])], damaged
+    return [*kept, *([Kept(newest, None)] if live else [])], list(dict.fromkeys(damaged))
 
 
 def references(database: Database, kept: Iterable[Kept]) -> References:
@@ -183,15 +200,33 @@ def _reader(database: Database, manifest: Manifest, blocks: BlockMap) -> MapObje
 
 
 def _serving(
-    database: Database, names: list[ObjectName], version: int, database_id: bytes
-) -> dict[ObjectName, Manifest]:
-    """The history object that a pinned version is read from; none where the newest manifest does."""
+    database: Database, newest: Manifest | None, names: list[ObjectName], pin: Pin
+) -> Kept | Damaged:
+    """What a pinned version is read from: a history object, or else ``newest``, where it is its own."""
     for name in names:
-        if name.version >= version:
-            manifest = read_history(database, name, database_id)
+        if name.version >= pin.version:
+            try:
+                manifest = read_history(database, name, pin.database_id)
+            except CorruptError as error:
+                return _damaged(database, name, str(error))
             if manifest is not None:
-                return {name: manifest}
-    return {}
+                return _telling(database, Kept(manifest, name), pin)
+    return _telling(database, Kept(newest, None) if newest else None, pin)
+
+
+def _telling(database: Database, served: Kept | None, pin: Pin) -> Kept | Damaged:
+    """``served``, unless what should have told of the version in its place is gone."""
+    lost = nearer(served.manifest, pin.version) if served else None
+    if lost is not None:
+        return _damaged(database, lost, _MISSING)
+    if served and any(commit.version == pin.version for commit in served.manifest.commits):
+        return served
+    key = f"{database.keys.history_prefix}{pin.version:020d}"      # or later: nothing tells its name
+    return Damaged(key, pin.version, _MISSING)
+
+
+def _damaged(database: Database, name: ObjectName, what: str) -> Damaged:
+    return Damaged(database.keys.history(name), name.version, what)
 
 
 def _read_all(

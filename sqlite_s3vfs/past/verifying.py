@@ -7,6 +7,7 @@ each frame's checksum and size, and what the maps say of it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -31,7 +32,10 @@ get into each other's way: 1 GiB took 2.8 s with 4 or 8, 3.4 s with 16, on two c
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong: with which object, which block of it, for which kept versions."""
+    """Something that is wrong: with which object, which block of it, for which readable versions.
+
+    Versions that are read from one manifest share its map: what is wrong there harms each of them.
+    """
 
     key: str
     block: int | None
@@ -58,13 +62,13 @@ class Verification:
 
 @dataclass(slots=True)
 class _Object:
-    """An object with blocks, who refers to it, and how."""
+    """An object with blocks, whose manifests refer to it (by their versions), and how."""
 
     key: str
     source: Source
     database_id: bytes
     locators: dict[int, set[Locator]] = field(default_factory=dict)
-    versions: set[int] = field(default_factory=set)
+    manifests: set[int] = field(default_factory=set)
 
 
 def verify(
@@ -99,13 +103,16 @@ class _Verifying:
         self._bytes = 0
         self._blocks = 0
         self._others = 0
+        self._served: dict[int, tuple[int, ...]] = {}
 
     def read_maps(self) -> None:
         """The manifests that versions are read from, and what their maps refer to."""
         names = history_names(self._database)
         self._kept, damaged = readable_kept(self._database, self._newest, names)
-        for name, what in damaged:
-            self._note(self._database.keys.history(name), None, {name.version}, what)
+        told = {one.manifest.version for one in self._kept} | {one.version for one in damaged}
+        self._served = _served(self._newest, sorted(told))
+        for lost in damaged:
+            self._note(lost.key, None, {lost.version}, lost.what)
         for one in self._kept:
             self._read_map(one.manifest)
         self._others = len(self._kept) + len(damaged)
@@ -120,7 +127,7 @@ class _Verifying:
                 found = segments.get(source) if isinstance(source, SegmentSource) else None
                 if found is None:
                     found = self._object(manifest, block, source)
-                    found.versions.add(version)
+                    found.manifests.add(version)
                     if isinstance(source, SegmentSource):
                         segments[source] = found
                 found.locators.setdefault(block, set()).add(locator)
@@ -153,10 +160,10 @@ class _Verifying:
             places = (place for own in found.locators.values() for place in own)
             needed = max(place.offset + place.length for place in places)
             if key not in sizes:
-                self._note(key, None, found.versions, "the object is missing")
+                self._note(key, None, found.manifests, "the object is missing")
             elif sizes[key] < needed:
                 what = f"the object is cut short: size={sizes[key]} needed={needed}"
-                self._note(key, None, found.versions, what)
+                self._note(key, None, found.manifests, what)
 
     def read_objects(self, on_progress: OnProgress) -> None:
         """Every object with blocks to its last byte, some at a time."""
@@ -176,7 +183,7 @@ class _Verifying:
         self._bytes += size
         self._blocks += len(found.locators)
         for flaw in flaws:
-            self._note(found.key, flaw.block, found.versions, flaw.what)
+            self._note(found.key, flaw.block, found.manifests, flaw.what)
 
     def result(self) -> Verification:
         """What was found, worst of it first: the newest version that is whole."""
@@ -191,11 +198,22 @@ class _Verifying:
 
     def _newest_whole(self) -> int | None:
         harmed = {version for finding in self._findings for version in finding.versions}
-        whole = [one.manifest.version for one in self._kept if one.manifest.version not in harmed]
-        return max(whole, default=None)
+        readable = (version for served in self._served.values() for version in served)
+        return max((version for version in readable if version not in harmed), default=None)
 
-    def _note(self, key: str, block: int | None, versions: set[int], what: str) -> None:
-        self._findings[Finding(key, block, tuple(sorted(versions)), what)] = None
+    def _note(self, key: str, block: int | None, manifests: set[int], what: str) -> None:
+        versions = tuple(version for one in sorted(manifests) for version in self._served[one])
+        self._findings[Finding(key, block, versions, what)] = None
+
+
+def _served(newest: Manifest, manifests: list[int]) -> dict[int, tuple[int, ...]]:
+    """The readable versions by the version of the manifest that each is read from (invariant I4)."""
+    wanted = {pin.version for pin in newest.pins}
+    wanted.update(range(newest.oldest_readable, newest.version + 1))
+    served: dict[int, list[int]] = {version: [] for version in manifests}
+    for version in sorted(wanted):
+        served[manifests[bisect_left(manifests, version)]].append(version)
+    return {manifest: tuple(versions) for manifest, versions in served.items()}
 
 
 def _flaws(database: Database, found: _Object, size: int) -> tuple[list[Flaw], int]:

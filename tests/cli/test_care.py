@@ -10,6 +10,7 @@ import pytest
 
 from cli.conftest import Command, both, everywhere
 from sqlite_s3vfs import DirectoryObjectStore
+from sqlite_s3vfs.cli.output import versions_text
 from sqlite_s3vfs.format.keys import ObjectName
 
 COUNT = "SELECT count(*) AS n FROM t"
@@ -98,6 +99,13 @@ def test_verify_names_what_is_damaged(cli: Command, library: str, tmp_path: Path
     assert {row["key"] for row in ended.json["findings"]} == {key}
     assert cli("verify", library).code == 1
     assert f"{key} block " in cli("verify", library).out
+
+
+@pytest.mark.parametrize(("versions", "text"), [
+    ([3], "version 3"), ([3, 4], "versions 3 to 4"), ([1, 3, 4, 5, 9], "versions 1, 3 to 5, 9"),
+])
+def test_many_versions_are_told_as_runs(versions: list[int], text: str):
+    assert versions_text(versions) == text
 
 
 def test_verify_names_what_is_missing(cli: Command, library: str, tmp_path: Path):

@@ -8,7 +8,7 @@ import pytest
 
 from past.workload import SETTING, scripts
 from sqlite_s3vfs.errors import CorruptError, S3VFSError
-from sqlite_s3vfs.past import checkpoint_create, fork, verify
+from sqlite_s3vfs.past import Moment, checkpoint_create, fork, log, open_at, verify
 from sqlite_s3vfs.store.port import Fetched
 from tests.unit.planning.world import limits
 
@@ -107,6 +107,69 @@ def test_it_names_the_block_and_what_is_whole(recorded, fresh, memory):
     assert newest.version in finding.versions
     assert found.newest_whole is None or found.newest_whole < newest.version
     assert found.newest_whole not in finding.versions
+
+
+def readable(fresh, recorded) -> set[int]:
+    """The versions of which every byte can be read."""
+    whole = set()
+    for version, content in recorded.versions.items():
+        try:
+            snapshot = open_at(fresh(), Moment(version=version))
+            assert bytes(snapshot.read(0, snapshot.size)) == content, "other bytes than were committed"
+            whole.add(version)
+        except CorruptError:
+            continue
+    return whole
+
+
+def test_it_names_every_version_that_is_harmed(recorded, fresh, memory):
+    """Those beside that of the manifest, too, of which only the pages in it differ."""
+    assert readable(fresh, recorded) == set(recorded.versions)
+    named = []
+    for key in keys(memory):
+        if key.endswith("/manifest"):
+            continue
+        body = body_of(memory, key)
+        memory.delete([key])
+
+        found = verify(fresh())
+
+        whole = readable(fresh, recorded)
+        harmed = {version for finding in found.findings for version in finding.versions}
+        assert set(recorded.versions) - whole <= harmed, key
+        assert found.newest_whole == max(set(recorded.versions) - harmed, default=None)
+        assert found.newest_whole is None or found.newest_whole in whole
+        named.append(harmed)
+        memory.put(key, body)
+    assert max(map(len, named)) > 3
+
+
+def test_it_names_the_version_of_a_checkpoint_that_nothing_else_keeps(recorded, fresh, memory, clock):
+    """It is read from the manifest of a later version, which itself is no longer kept."""
+    checkpoint_create(fresh(), "kept", Moment(version=2))
+    for at in range(4):
+        recorded.commit(f"insert into t(body) values({at})")
+        recorded.database.fold()
+        clock.advance(2 * DAY)
+    for at in range(4):
+        recorded.commit(f"insert into t(body) values({at})")
+    kept = {entry.version for entry in log(fresh())}
+    oldest = fresh().snapshot().manifest.oldest_readable
+    assert min(kept) == 2 < oldest - 1
+    assert verify(fresh()).whole
+    (served_by, *_) = sorted(key for key in keys(memory) if "/history/" in key)
+    body = body_of(memory, served_by)
+
+    for damaged in (body[:-1] + b"?", None):
+        memory.delete([served_by])
+        if damaged:
+            memory.put(served_by, damaged)
+        found = verify(fresh())
+        (finding,) = found.findings
+        assert (finding.key, finding.versions) == (served_by, (2,))
+        with pytest.raises(CorruptError, match=served_by):
+            open_at(fresh(), Moment(checkpoint="kept"))
+        assert found.newest_whole == max(kept)
 
 
 def test_a_fork_is_verified_with_what_it_borrows(recorded, fresh, memory):
