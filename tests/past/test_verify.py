@@ -126,9 +126,8 @@ def test_it_names_every_version_that_is_harmed(recorded, fresh, memory):
     """Those beside that of the manifest, too, of which only the pages in it differ."""
     assert readable(fresh, recorded) == set(recorded.versions)
     named = []
-    for key in keys(memory):
-        if key.endswith("/manifest"):
-            continue
+    below = [key for key in keys(memory) if not key.endswith("/manifest")]
+    for key in [key for key in below if "/history/" in key][::3] + below[::25]:
         body = body_of(memory, key)
         memory.delete([key])
 
