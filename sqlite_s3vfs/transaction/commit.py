@@ -278,8 +278,6 @@ class Committer:
         for segment in build_segments(builder, noted(_block_contents(work, blocks), contents)):
             uploads.put(self._keys.segment(segment.name), segment.data)
             locators = locators_of([segment], version)
-            # Or the new blocks would push out old ones that the next segments are made of.
-            work.snapshot.retire(work.snapshot.locators(b for b in contents if b < base.block_count))
             work.snapshot.keep(locators, contents)
             found.update(locators)
             copies += interior_of_blocks(

@@ -89,31 +89,3 @@ def test_what_is_only_cleaned_does_not_push_out_what_is_in_use(
 
     assert written > 50
     assert (cached > 0) == mistaken
-
-
-@pytest.mark.parametrize("mistaken", [False, True])
-def test_what_a_commit_writes_does_not_push_out_what_it_is_made_of(
-    make_vfs: MakeVFS, connect: Connect, mistaken: bool, monkeypatch: pytest.MonkeyPatch
-):
-    """A page of nearly every block changes, in random order; the cache has room for all, not twice."""
-    monkeypatch.setattr("sqlite_s3vfs.reader.contents.BATCH_BYTES", 64 << 10)
-    little = Settings(block_size=BLOCK_SIZE, segment_size=64 << 10, cache_bytes=ROWS * 400 * 5 // 4)
-    connection = connect("db", through=make_vfs(settings=little))
-    connection.execute("create table t(id integer primary key, body)")
-    with connection:
-        connection.executemany(
-            "insert into t values (?, ?)", ((number, b"x" * 400) for number in range(ROWS))
-        )
-    vfs = make_vfs(settings=little)         # has nothing in memory
-    connection = connect("db", through=vfs)
-    connection.execute("pragma cache_size = 5")
-    changed = random.Random(1).sample(range(ROWS), ROWS // 20)
-    connection.execute("begin")
-    connection.executemany("update t set body = zeroblob(400) where id = ?", ((i,) for i in changed))
-    before = vfs.metrics().cache_misses
-    if mistaken:
-        monkeypatch.setattr(BlockCache, "retire", lambda cache, keys: None)
-
-    connection.execute("commit")
-
-    assert (vfs.metrics().cache_misses > before) == mistaken
