@@ -213,6 +213,49 @@ def test_two_readers_of_one_missing_block_make_one_request(make_vfs: MakeVFS, pl
     assert len(two_readers_of_one_block(make_vfs, plain_file)) == 1
 
 
+def test_a_block_that_came_between_the_look_and_the_claim_is_not_asked_for_again(
+    imported: Imported, make_vfs: MakeVFS, plain_file: Path
+):
+    vfs = make_vfs(imported(block_size=4096))
+    snapshot, other = (vfs._databases.database("db").snapshot() for _ in range(2))
+    for each in (snapshot, other):
+        each.locators([5])
+    flights, records = vfs._engine.flights, watch(vfs)
+    claim = flights.claim
+
+    def late(*claimed: Any) -> Any:
+        flights.claim = claim  # type: ignore[method-assign]
+        other.fetch([5])
+        return claim(*claimed)
+
+    flights.claim = late  # type: ignore[method-assign]
+
+    assert bytes(snapshot.fetch([5])[5]) == plain_file.read_bytes()[5 * 4096 : 6 * 4096]
+    assert kinds(records) == ["segments"]
+
+
+def test_the_pieces_of_a_small_map_come_together(make_vfs: MakeVFS, connect: Connect, tmp_path: Path):
+    plain = sqlite3.connect(tmp_path / "plain.db")
+    plain.execute("CREATE TABLE a (b)")
+    plain.executemany("INSERT INTO a VALUES (?)", [(bytes(3000),)] * 1200)
+    plain.commit()
+    plain.close()
+    store = MemoryObjectStore()
+    make_vfs(store, block_size=512).deserialize_iter("db", [(tmp_path / "plain.db").read_bytes()])
+    pieces = len(list(store.list("db/maps/")))
+    vfs = make_vfs(store, pool_size=1)
+    connection = connect(vfs)
+    records = watch(vfs)
+
+    connection.execute("SELECT b FROM a WHERE rowid = 1").fetchall()
+
+    vfs._engine.pool.submit(lambda: None).result()      # its only thread is done with what was before
+    assert kinds(records).count("maps") == pieces > 1
+    records.clear()
+    connection.execute("SELECT b FROM a WHERE rowid = 1100").fetchall()
+    assert "maps" not in kinds(records)
+
+
 def test_a_failed_request_is_not_the_failure_of_those_who_waited_for_it():
     flights, first, second = Flights(), Flight(), Flight()
     flights.claim(first, [(1, "a")])

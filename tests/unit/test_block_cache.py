@@ -61,3 +61,15 @@ def test_what_came_in_advance_and_was_replaced_counts_as_unused():
 
     assert unused == [KIB]
     assert cache.fresh_weight == 0
+
+
+def test_what_was_asked_for_again_outlives_what_a_scan_passes_by():
+    cache = BlockCache(3)
+    cache.put("index", b"x")
+    for block in range(6):
+        assert cache.get("index") is not None, "a scan reads on, and the index in between"
+        cache.put(block, b"y")
+
+    assert "index" in cache
+    assert cache.weight == 3
+    assert 0 not in cache
