@@ -12,7 +12,7 @@ from benchmarks.run import Display
 from benchmarks.server import Server
 from benchmarks.writes.bars import judge
 from benchmarks.writes.report import bar_table, result_document, table
-from benchmarks.writes.run import FULL, QUICK, Group, Measured, run
+from benchmarks.writes.run import FULL, QUICK, Group, Measured, in_transactions, run
 
 RESULT = Path(__file__).parent.parent / "results" / "writes"
 PART = RESULT.with_name("writes-so-far")
@@ -43,6 +43,13 @@ def measure_writes(
         for suffix in (".json", ".md"):
             PART.with_suffix(suffix).unlink(missing_ok=True)
     return all(verdict.passed for verdict in verdicts)
+
+
+def measure_transactions(server: Server, display: Display, count: int) -> None:
+    """Insert in ``count`` transactions, print the table and write it to a file of its own."""
+    facts, measured = run(in_transactions(count), server, display)
+    print(f"\n{table(measured)}\n")
+    write_results(RESULT.with_name(f"writes-{count}-transactions"), facts, measured)
 
 
 def write_results(result: Path, facts: Mapping[str, Any], measured: Sequence[Measured]) -> None:

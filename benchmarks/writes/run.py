@@ -75,6 +75,15 @@ def groups(*, mib: int, rows: int, commits: int, updates: int) -> list[Group]:
     ]
 
 
+def in_transactions(count: int) -> list[Group]:
+    """So many transactions of a thousand rows from an empty table on, with an index on random keys."""
+    rows = 1000 * count
+    return [
+        [Step("insert_in_parts_local", rows), Step("insert_in_parts_ours", rows)],
+        [Step("insert_in_parts_ours", 2000, ANCESTOR, rows)],
+    ]
+
+
 FULL = groups(mib=1024, rows=1_000_000, commits=1000, updates=10_000)
 QUICK = [
     [Step(case, 32) for case in TRANSFERS],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.libraries import ANCESTOR
 from benchmarks.run import Display
 from benchmarks.server import Server
@@ -15,7 +16,7 @@ from benchmarks.writes import command
 from benchmarks.writes.bars import judge
 from benchmarks.writes.cases import CASES, noisy_database
 from benchmarks.writes.report import TITLES, dollars, result_document, table
-from benchmarks.writes.run import FULL, QUICK, Measured, OnMeasured, Step
+from benchmarks.writes.run import FULL, QUICK, Measured, OnMeasured, Step, in_transactions
 from benchmarks.writes.worker import Result
 
 RESULT = Result(
@@ -127,3 +128,17 @@ def test_the_made_up_database_has_its_size_and_does_not_repeat():
     assert content[:15] == b"SQLite format 3"
     assert int.from_bytes(content[28:32], "big") * 4096 == len(content)
     assert len({content[start : start + 4096] for start in range(0, len(content), 4096)}) == 9 << 8
+
+
+def test_as_many_transactions_are_made_as_one_asks_for():
+    steps = [step for group in in_transactions(7) for step in group]
+
+    assert {step.target or step.size for step in steps} == {7000}
+    assert {step.library.title for step in steps if step.target} == {ANCESTOR.title}
+    assert all(step.case in CASES and step.case in TITLES for step in steps)
+
+
+@pytest.mark.parametrize("arguments", [["--transactions", "3"], ["writes", "--transactions", "0"]])
+def test_transactions_are_counted_for_writes_only(arguments: list[str]):
+    with pytest.raises(SystemExit):
+        main(arguments)
