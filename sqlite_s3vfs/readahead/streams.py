@@ -79,7 +79,7 @@ class Stream:
         while passed != block:
             passed = next(iter(self._issued))
             del self._issued[passed]
-            self.used += 1
+        self.used += 1
         depth = self._depth
         if waited and self.used >= self._enough:
             self._enough = max(depth.enough, min(2 * self._enough, depth.most - depth.batch))

@@ -11,7 +11,7 @@ import pytest
 from sqlite_s3vfs.format.btree import IndexLeaf
 from sqlite_s3vfs.readahead import policy
 from sqlite_s3vfs.readahead.policy import START_BYTES
-from unit.readahead.replay import Replay, Tree, build, trees
+from unit.readahead.replay import PAGES_IN_BLOCK, Replay, Tree, build, trees
 
 ROWS = 6000
 USERS = 240
@@ -239,6 +239,21 @@ def test_a_scan_that_ends_early_wastes_at_most_twice_what_it_used(sample: Sample
 
     used = len(replay.memory) - len(replay.fresh)
     assert len(replay.fresh) <= max(START_BYTES // replay.block_size, 2 * used)
+
+
+@pytest.mark.parametrize("leap", [3, 5, 9])
+def test_blocks_that_are_leapt_over_do_not_count_as_used(sample: Sample, leap: int):
+    """As in rows inserted in a random order: they look like a scan now and then, and are none."""
+    replay = sample.replay()
+    leaves = list(sample.post.leaves())
+    read = leaves[: 4 * PAGES_IN_BLOCK] + leaves[4 * PAGES_IN_BLOCK :: leap * PAGES_IN_BLOCK]
+
+    start, came_to = START_BYTES // replay.block_size, set()
+    for page in read:
+        replay.read(page)
+        came_to.add(block := (page - 1) // PAGES_IN_BLOCK)
+        ahead = sum(fetched > block for fetched in replay.fresh)
+        assert ahead <= max(start, 2 * len(came_to)), page
 
 
 def test_what_is_fetched_and_not_used_stays_within_the_bound(sample: Sample):
