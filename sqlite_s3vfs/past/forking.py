@@ -124,6 +124,9 @@ def _free_place(database: Database, child: Database) -> Origin:
 def _pending(child: Database, origin: Origin, kept: Manifest, pin: Pin, parent: str) -> Manifest:
     engine = child.engine
     version = origin.manifest.version + 1
+    # Both lie in one bucket: what the parent's writers found out about it need not be probed again.
+    mark = kept.conditions_proven or origin.manifest.conditions_proven
+    proven = replace(origin.manifest, conditions_proven=mark)
     return replace(
         origin.manifest,
         state=State.PENDING,
@@ -134,7 +137,7 @@ def _pending(child: Database, origin: Origin, kept: Manifest, pin: Pin, parent: 
         oldest_readable=version,
         fork_id=pin.pin_id,
         owners=(*kept.owners, Owner(parent, kept.database_id, pin.pin_id, kept.version)),
-        conditions_proven=child.committer.check_writable(origin.manifest),
+        conditions_proven=child.committer.check_writable(proven),
     )
 
 

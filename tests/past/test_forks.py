@@ -94,8 +94,9 @@ def test_names_that_are_taken(recorded, fresh, record):
 
 
 def test_the_cost_of_a_fork(recorded, fresh, memory):
+    """In a process that has written nothing so far: the parent's manifest tells that writing is safe."""
     database = fresh()
-    database.engine.conditions_proven = True
+    assert not database.engine.conditions_proven
     requests = []
     database.engine.store.on_request = requests.append
 
