@@ -25,9 +25,7 @@ def block_contents(
     ``needs_old`` tells the blocks that ``read`` will take at least in part from ``snapshot``.
     """
     block_size = snapshot.block_size
-    batch = max(1, BATCH_BYTES // block_size)
-    for start in range(0, len(blocks), batch):
-        part = blocks[start : start + batch]
+    for part in _batches(blocks, block_size):
         snapshot.fetch(filter(needs_old, part))
         for block in part:
             offset = block * block_size
@@ -39,9 +37,7 @@ def contents_past_the_cache(
 ) -> Iterator[tuple[int, bytes]]:
     """Each block with its bytes, the tail over them. What is not among ``cached`` is not kept."""
     block_size, size = snapshot.block_size, snapshot.size
-    batch = max(1, BATCH_BYTES // block_size)
-    for start in range(0, len(blocks), batch):
-        part = blocks[start : start + batch]
+    for part in _batches(blocks, block_size):
         started = snapshot.start_fetch(block for block in part if block not in cached)
         contents = snapshot.fetch(block for block in part if block in cached)
         for future in started:
@@ -50,3 +46,8 @@ def contents_past_the_cache(
             offset = block * block_size
             length = min(block_size, size - offset)
             yield block, snapshot.assemble(offset, length, contents)
+
+
+def _batches(blocks: Sequence[int], block_size: int) -> Iterator[Sequence[int]]:
+    batch = max(1, BATCH_BYTES // block_size)
+    return (blocks[start : start + batch] for start in range(0, len(blocks), batch))
