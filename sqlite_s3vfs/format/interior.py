@@ -16,13 +16,8 @@ class InteriorPage(NamedTuple):
     content: bytes
 
 
-def encode_copies(copies: Iterable[InteriorPage]) -> list[list[object]]:
-    """Copies as payload rows."""
-    return [[copy.page, copy.page_type, copy.content] for copy in copies]
-
-
 def decode_copies(value: object) -> Iterable[InteriorPage]:
-    """The inverse of ``encode_copies``."""
+    """The copies of payload rows: packed as they are, each is a row of its fields in their order."""
     for row in rows(value, "interior pages"):
         record = Record(row, 3, "interior page")
         yield InteriorPage(record.uint(), record.uint(), record.binary())

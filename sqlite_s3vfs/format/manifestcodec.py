@@ -18,7 +18,7 @@ from sqlite_s3vfs.format.fields import (
     uint,
     unpack_map,
 )
-from sqlite_s3vfs.format.interior import decode_copies, encode_copies
+from sqlite_s3vfs.format.interior import decode_copies
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName, ObjectRef, Role
 from sqlite_s3vfs.format.manifest import (
     Commit,
@@ -89,19 +89,19 @@ def _payload(manifest: Manifest) -> dict[str, object]:
         "commits": list(manifest.commits),
         "map": encode_map(manifest.blocks),
         "tail": list(manifest.tail),
-        "interior": encode_copies(manifest.interior),
+        "interior": list(manifest.interior),
         "dead": encode_dead(manifest.dead),
         "died": encode_died(manifest.died),
         "history": [[kept.name.version, kept.name.random, kept.time_ms] for kept in manifest.history],
-        "pins": [list(pin) for pin in manifest.pins],
-        "restores": [list(restore) for restore in manifest.restores],
+        "pins": list(manifest.pins),
+        "restores": list(manifest.restores),
         "oldest_readable": manifest.oldest_readable,
         "condemned": condemned and [condemned.batch_id, [_ref_row(ref) for ref in condemned.refs]],
         "floor": manifest.floor_ms,
         "conditions_proven": manifest.conditions_proven,
         "fork_id": manifest.fork_id,
         "predecessor": manifest.predecessor,
-        "owners": [list(owner) for owner in manifest.owners],
+        "owners": list(manifest.owners),
     }
 
 

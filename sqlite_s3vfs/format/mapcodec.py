@@ -32,7 +32,7 @@ from sqlite_s3vfs.format.blockmap import (
 )
 from sqlite_s3vfs.format.envelope import ObjectKind, decompress, seal, unseal
 from sqlite_s3vfs.format.fields import Record, binary, pack, rows, uint, unpack_map
-from sqlite_s3vfs.format.interior import decode_copies, encode_copies
+from sqlite_s3vfs.format.interior import decode_copies
 from sqlite_s3vfs.format.keys import RANDOM_SIZE, ObjectName
 
 _COLUMNS = "QIQII"            # block, source, offset, length, valid
@@ -143,7 +143,7 @@ def encode_piece(database_id: bytes, name: ObjectName, piece: Piece) -> bytes:
     fields: dict[str, object] = {
         "locators": encode_locators(piece.locators),
         "dead": encode_dead(piece.dead),
-        "interior": encode_copies(piece.interior),
+        "interior": list(piece.interior),
     }
     return _encode_map_object(database_id, name, fields)
 
