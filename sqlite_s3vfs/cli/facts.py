@@ -19,6 +19,7 @@ from sqlite_s3vfs.cli.output import (
 )
 from sqlite_s3vfs.cli.places import existing, opened_database
 from sqlite_s3vfs.database import Version
+from sqlite_s3vfs.format.ancestor import is_block_name
 from sqlite_s3vfs.format.geometry import unit_count
 from sqlite_s3vfs.wiring import Database
 
@@ -78,7 +79,7 @@ def _of_old_layout(database: Database) -> dict[str, Any]:
     An id and a retention are given by the first commit; until then there is nothing to tell.
     """
     own = f"{database.prefix}/"
-    blocks = (row for row in database.engine.store.list(own) if row.key.removeprefix(own).isdecimal())
+    blocks = (row for row in database.engine.store.list(own) if is_block_name(row.key.removeprefix(own)))
     written_ms = max((int(row.last_modified * 1000) for row in blocks), default=0)
     return {
         "last_write": iso_time(written_ms), "last_write_ms": written_ms,

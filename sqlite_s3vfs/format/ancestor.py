@@ -100,6 +100,11 @@ class AncestorFile:
         return max(preferred, self.block_size) if only_the_first else self.block_size
 
 
+def is_block_name(name: str) -> bool:
+    """Whether an object of that name, below the prefix, is a block."""
+    return _INDEX.fullmatch(name) is not None
+
+
 def read_layout(prefix: str, rows: Iterable[tuple[str, int, str]]) -> AncestorLayout | None:
     """The block objects among ``rows`` of (key, size, ETag); None where the database has none.
 
@@ -112,7 +117,7 @@ def read_layout(prefix: str, rows: Iterable[tuple[str, int, str]]) -> AncestorLa
     for key, size, etag in rows:
         parent, slash, name = key.rpartition("/")
         part = parts.get(parent + slash)
-        if part is not None and _INDEX.fullmatch(name):
+        if part is not None and is_block_name(name):
             part.append(AncestorBlock(int(name), size, etag))
     if not blocks:
         return None
