@@ -25,6 +25,10 @@ INTERIOR_CACHED = 16 << 20
 """Bytes of unpacked interior pages that are kept beside the blocks: those of 4 GiB."""
 ADVANCE_BYTES_MAX = 64 << 20
 
+DECODERS = 2
+"""Threads that open what came by one request. glibc gives each an arena of its own, and the blocks of a
+scan lie there: opened by a dozen threads they took half as much memory again."""
+
 GIVEN_BACK_AFTER = 8 << 20
 """Bytes that commits and folds upload until free memory is given back: a dozen threads read, encode and
 send these, and each byte takes its place several times."""
@@ -54,6 +58,7 @@ class Engine:
         self.store = MeasuredStore(store, self.metrics, self.clock)
         parallel = getattr(store, "parallel_requests", self.settings.pool_size)
         self.pool = pool or ThreadPool(min(self.settings.pool_size, parallel))
+        self.decoders: Pool = ThreadPool(DECODERS)
         self.conditions_proven = False
         """Whether the probe has found that the store honours conditional writes."""
         self.flights = Flights()
@@ -81,6 +86,7 @@ class Engine:
         """Stop the threads, drop the connections and what is cached; the next request starts anew."""
         self.advance.clear()
         self.pool.close()
+        self.decoders.close()
         for cache in (self.blocks, self.pieces, self.nodes, self.interior):
             cache.clear()
         self.store.close()
@@ -88,6 +94,7 @@ class Engine:
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's threads, locks and sockets may be used."""
         self.pool.forget_locks()
+        self.decoders.forget_locks()
         self.flights.after_fork()
         if self.disk:
             self.disk.forget_locks()

@@ -1,9 +1,9 @@
-"""One bounded pool of threads per store, for requests that may run side by side.
+"""Bounded pools of threads, for requests that may run side by side and for what they bring.
 
 A task is a single request (with the encoding or decoding of its bytes) and never waits for another
-task, so the pool cannot lock up. Threads are started when they are first needed; a forked child has
-none of its parent's and starts its own. At interpreter exit no thread can be started any more:
-tasks then run in the calling thread, one after another, so that commits and closes still work.
+task of its pool, so that cannot lock up. Threads are started when they are first needed; a forked
+child has none of its parent's and starts its own. At interpreter exit no thread can be started any
+more: tasks then run in the calling thread, one after another, so that commits and closes still work.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from sqlite_s3vfs.errors import CorruptError
 from sqlite_s3vfs.format.blockmap import Locator
 from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import ObjectName
+from sqlite_s3vfs.format.many_frames import frames_are_whole
 from sqlite_s3vfs.format.segment import DirectoryRow, decode_directory, opened_frame
-from sqlite_s3vfs.format.whole_segment import frames_are_whole
 
 
 class Flaw(NamedTuple):

@@ -15,6 +15,7 @@ from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource,
 from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Owner
+from sqlite_s3vfs.format.many_frames import FramePlace, opened_frames
 from sqlite_s3vfs.format.segment import opened_frame
 from sqlite_s3vfs.pool import run_all
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
@@ -24,11 +25,10 @@ RANGE_MAX = (4 << 20) + (256 << 10)
 GAP_MAX = 256 << 10
 """Bytes between two wanted blocks that are rather read along than asked for apart."""
 
-IN_SLAB_MIN = 8
-"""Blocks that come by one request and then share a slab."""
+AT_ONCE_MIN = 8
+"""Blocks that come by one request, are opened all at once, and share a piece of memory."""
 
 Missing = Callable[[str], Exception]
-_Copy = Callable[[Content], Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,48 +157,64 @@ class BlockReader:
         self, part: Range, missing: Missing, *, keep: bool, fresh: bool
     ) -> dict[int, Content]:
         """What is not on the local disk is asked for."""
-        copy: _Copy = bytes if keep else _as_it_is      # what is kept does not keep the answer
-        if keep and len(part.blocks) >= IN_SLAB_MIN:
-            copy = Slab(sum(locator.valid for _, locator in part.blocks)).add
         if self._engine.disk is None:
-            contents = self._request(part, missing, copy)
+            contents = self._request(part, missing, keep=keep)
         else:
-            contents = self._from_disk(self._engine.disk, part, copy)
+            contents = self._from_disk(self._engine.disk, part)
+            if keep:
+                contents = _copied(contents, list(contents))
             lacking = {block: locator for block, locator in part.blocks if block not in contents}
             for rest in ranges_of(lacking):
-                contents.update(self._request(rest, missing, copy))
+                contents.update(self._request(rest, missing, keep=keep))
         if keep:
             keys = ((self.key_of(block, locator), contents[block]) for block, locator in part.blocks)
             self._engine.blocks.put_all(keys, fresh=fresh)
         return contents
 
-    def _request(self, part: Range, missing: Missing, copy: _Copy) -> dict[int, Content]:
+    def _request(self, part: Range, missing: Missing, *, keep: bool) -> dict[int, Content]:
         key = self._keys_of(part.source).segment(part.source.name)
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        body, disk, unpacker = memoryview(fetched.body), self._engine.disk, Unpacker()
-        contents: dict[int, Content] = {}
-        for block, locator in part.blocks:
-            start = locator.offset - part.start
-            frame = body[start : start + locator.length]
-            try:
-                content = opened_frame(frame, part.source.name.random, block, unpacker)
-            except CorruptError as error:
-                raise unreadable("a segment", key, error) from error
-            contents[block] = copy(_checked(block, locator, content))
-            if disk is not None:
+        contents = self._opened(part, key, fetched.body)
+        if keep:                            # what is kept does not keep the answer
+            contents = _copied(contents, _parts_of(fetched.body, contents))
+        disk, body = self._engine.disk, memoryview(fetched.body)
+        if disk is not None:
+            for block, locator in part.blocks:
+                start = locator.offset - part.start
+                frame = body[start : start + locator.length]
                 disk.put(_disk_key(self._engine, key, block, locator), frame)
         return contents
 
-    def _from_disk(self, disk: DiskCache, part: Range, copy: _Copy) -> dict[int, Content]:
+    def _opened(self, part: Range, key: str, body: bytes) -> dict[int, Content]:
+        """The blocks of an answer; what is stored as it is stays a part of that."""
+        random = part.source.name.random
+        places = [
+            FramePlace(block, locator.offset - part.start, locator.length)
+            for block, locator in part.blocks
+        ]
+        opened: Sequence[Content] | None = None
+        if len(places) >= AT_ONCE_MIN:
+            opened = self._engine.decoders.submit(partial(opened_frames, body, random, places)).result()
+        if opened is None:
+            try:
+                opened = _opened_one_by_one(memoryview(body), random, places)
+            except CorruptError as error:
+                raise unreadable("a segment", key, error) from error
+        return {
+            block: _checked(block, locator, content)
+            for (block, locator), content in zip(part.blocks, opened, strict=True)
+        }
+
+    def _from_disk(self, disk: DiskCache, part: Range) -> dict[int, Content]:
         key = self._keys_of(part.source).segment(part.source.name)
         contents: dict[int, Content] = {}
         for block, locator in part.blocks:
             frame = disk.get(_disk_key(self._engine, key, block, locator))
             if frame is not None:
                 content = opened_frame(frame, part.source.name.random, block)
-                contents[block] = copy(_checked(block, locator, content))
+                contents[block] = _checked(block, locator, content)
         return contents
 
     def _read_ancestor(
@@ -230,8 +246,31 @@ def _ancestor_body(engine: Engine, key: str, etag: str, missing: Missing) -> byt
     return fetched.body
 
 
-def _as_it_is(content: Content) -> Content:
-    return content
+def _opened_one_by_one(
+    body: memoryview, random: bytes, places: Sequence[FramePlace]
+) -> list[Content]:
+    unpacker = Unpacker()
+    return [
+        opened_frame(body[start : start + length], random, block, unpacker)
+        for block, start, length in places
+    ]
+
+
+def _parts_of(body: bytes, contents: Mapping[int, Content]) -> list[int]:
+    """The blocks among ``contents`` that are parts of ``body``."""
+    return [
+        block
+        for block, content in contents.items()
+        if isinstance(content, memoryview) and content.obj is body
+    ]
+
+
+def _copied(contents: Mapping[int, Content], blocks: Sequence[int]) -> dict[int, Content]:
+    """The same, some blocks of it copied: side by side, where these are many."""
+    copy: Callable[[Content], Content] = bytes
+    if len(blocks) >= AT_ONCE_MIN:
+        copy = Slab(sum(len(contents[block]) for block in blocks)).add
+    return {**contents, **{block: copy(contents[block]) for block in blocks}}
 
 
 def _disk_key(engine: Engine, key: str, block: int, locator: Locator) -> str:

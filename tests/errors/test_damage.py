@@ -79,7 +79,8 @@ def build(seed: int) -> Stored:
     plain = apsw.Connection(":memory:")
     plain.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body); CREATE INDEX i ON t (body)")
     with plain:
-        bodies = ((noise.randbytes(500),) for _ in range(1000))
+        text = [b"words and " * 50] * 500                       # so that some blocks are compressed
+        bodies = ((body,) for body in [*text, *(noise.randbytes(500) for _ in range(500))])
         plain.executemany("INSERT INTO t (body) VALUES (?)", bodies)
     connection = apsw.Connection("db", vfs=vfs.name)
     connection.execute("CREATE TABLE t (v)")
