@@ -7,7 +7,7 @@ fixed limit, requests with what is promised for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.libraries import ANCESTOR, OURS
 from benchmarks.writes.run import FAR, Measured
@@ -44,9 +44,8 @@ def judge(measured: Sequence[Measured]) -> list[Verdict]:
     commits = [
         _limit(found, "commits_ours", _puts_per_commit(measured), PUTS_PER_COMMIT_MAX,
                "one-row commits: at most {} PUTs each"),
-        _limit(found, "far_commits_ours", _milliseconds(measured), FAR_COMMIT_MS_MAX,
-               f"one-row commits at {FAR * 1000:.0f} ms: at most {{:.0f}} ms each"),
-        _faster_than_ancestor(measured),
+        _far_commits(found, measured),
+        _faster_than_ancestor(found, measured),
     ]
     return [verdict for verdict in (*speeds, *memory, *commits) if verdict is not None]
 
@@ -73,7 +72,19 @@ def _limit(
     return Verdict(promise.format(limit), f"{value:.4g}", value <= limit)
 
 
-def _faster_than_ancestor(measured: Sequence[Measured]) -> Verdict | None:
+def _far_commits(found: dict[str, Result], measured: Sequence[Measured]) -> Verdict | None:
+    def each(case: str) -> Callable[[Result], float]:
+        return lambda result: result.seconds * 1000 / _size_of(case, measured)
+
+    promise = f"one-row commits at {FAR * 1000:.0f} ms: at most {{:.0f}} ms each"
+    verdict = _limit(found, "far_commits_ours", each("far_commits_ours"), FAR_COMMIT_MS_MAX, promise)
+    bare = found.get("far_raw_commits")
+    return _beside(verdict, f"{each('far_raw_commits')(bare):.4g}" if bare else "")
+
+
+def _faster_than_ancestor(
+    found: dict[str, Result], measured: Sequence[Measured]
+) -> Verdict | None:
     each = {
         one.step.library: one.result.seconds / one.step.size
         for one in measured
@@ -83,12 +94,17 @@ def _faster_than_ancestor(measured: Sequence[Measured]) -> Verdict | None:
         return None
     reached = each[ANCESTOR] / each[OURS]
     promise = f"one-row commits: at least {FASTER_THAN_ANCESTOR_MIN} times as fast as the ancestor"
-    return Verdict(promise, f"{reached:.0f}", reached >= FASTER_THAN_ANCESTOR_MIN)
+    verdict = Verdict(promise, f"{reached:.0f}", reached >= FASTER_THAN_ANCESTOR_MIN)
+    bare = found.get("raw_commits")
+    at_most = each[ANCESTOR] * _size_of("raw_commits", measured) / bare.seconds if bare else 0.0
+    return _beside(verdict, f"{at_most:.0f}" if bare else "")
 
 
-def _milliseconds(measured: Sequence[Measured]) -> Callable[[Result], float]:
-    size = _size_of("far_commits_ours", measured)
-    return lambda result: result.seconds * 1000 / size
+def _beside(verdict: Verdict | None, bare: str) -> Verdict | None:
+    """With what the same requests reach without any library."""
+    if verdict is None or not bare:
+        return verdict
+    return replace(verdict, measured=f"{verdict.measured} (its requests alone {bare})")
 
 
 def _size_of(case: str, measured: Sequence[Measured]) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from botocore.exceptions import ClientError
 
 import sqlite_s3vfs
 from benchmarks.dataset import Row, random_rows
@@ -24,6 +25,7 @@ MIB = 1 << 20
 CHUNK = 4 * MIB
 NAME = "bulk/db.sqlite"
 RAW = "raw"
+MANIFEST = 40 << 10
 _POOL = 16 * MIB
 
 
@@ -277,6 +279,35 @@ def far_commits_ours(bench: Bench) -> None:
     commits_ours(bench)
 
 
+def raw_commits(bench: Bench) -> None:
+    """The two requests of a commit and nothing else: what is new, and the answer to it.
+
+    Each object has the size that a manifest of those commits has in the middle between two folds.
+    """
+    client, name = bench.bucket.meta.client, bench.bucket.name
+    place = {"Bucket": name, "Key": RAW}
+    body = bytearray(random.Random(6).randbytes(MANIFEST))
+    tag = client.put_object(**place, Body=body)["ETag"]
+
+    def run() -> None:
+        nonlocal tag
+        for number in range(bench.size):
+            try:
+                client.get_object(**place, IfNoneMatch=tag)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 304:
+                    raise
+            body[:8] = number.to_bytes(8, "big")
+            tag = client.put_object(**place, Body=body, IfMatch=tag)["ETag"]
+
+    bench.measured(run)
+
+
+def far_raw_commits(bench: Bench) -> None:
+    """The same from a store that is far away."""
+    raw_commits(bench)
+
+
 def updates_ours(bench: Bench) -> None:
     """``size`` random rows of what the build left, in transactions of 100."""
     connection = bench.connect()
@@ -319,6 +350,8 @@ CASES: dict[str, Callable[[Bench], None]] = {
         insert_more_safe_local,
         commits_ours,
         far_commits_ours,
+        raw_commits,
+        far_raw_commits,
         updates_ours,
         vacuum_ours,
     )

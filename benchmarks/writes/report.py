@@ -32,7 +32,9 @@ TITLES = {
     "insert_in_parts_safe_local": ("the same, upload_file after each transaction", "rows"),
     "insert_in_parts_ours": ("the same, 1 000 rows a transaction", "rows"),
     "commits_ours": ("one-row commits", "commits"),
-    "far_commits_ours": ("the same, 30 ms added to each request", "commits"),
+    "raw_commits": ("their GET and their PUT of 40 KiB, no library", "commits"),
+    "far_commits_ours": ("one-row commits, 30 ms added to each request", "commits"),
+    "far_raw_commits": ("their GET and their PUT, no library", "commits"),
 }
 
 

@@ -69,9 +69,11 @@ def groups(*, mib: int, rows: int, commits: int, updates: int) -> list[Group]:
             Step("insert_in_parts_ours", part),
         ],
         [Step("insert_in_parts_ours", 2000, old, part)],
-        [Step("commits_ours", commits)],
+        [Step("commits_ours", commits), Step("raw_commits", commits)],
         [Step("commits_ours", 20, old, commits)],
-        [Step("far_commits_ours", commits // 10, latency=FAR)],
+        [
+            Step(case, commits // 10, latency=FAR) for case in ("far_commits_ours", "far_raw_commits")
+        ],
     ]
 
 
@@ -89,8 +91,8 @@ QUICK = [
     [Step(case, 32) for case in TRANSFERS],
     [Step("build_local", 32), Step("build_ours", 32)],
     [Step("insert_local", 20_000), Step("insert_ours", 20_000)],
-    [Step("commits_ours", 50)],
-    [Step("far_commits_ours", 20, latency=FAR)],
+    [Step("commits_ours", 50), Step("raw_commits", 50)],
+    [Step(case, 20, latency=FAR) for case in ("far_commits_ours", "far_raw_commits")],
 ]
 
 

@@ -75,6 +75,18 @@ def test_commits_are_timed_beside_the_ancestor_and_from_afar():
     assert not judge([measured("far_commits_ours", 100, seconds=7.1)])[0].passed
 
 
+def test_commits_are_shown_beside_their_requests_alone():
+    slow = Measured(Step("commits_ours", 20, ANCESTOR, 1000), replace(RESULT, seconds=4.8))
+    bare = [measured("raw_commits", 1000, seconds=12.0), measured("far_raw_commits", 100, seconds=7.7)]
+    ours = [measured("commits_ours", 1000, seconds=16.0), measured("far_commits_ours", 100, seconds=7.8)]
+
+    verdicts = judge([slow, *bare, *ours])
+
+    assert [(v.measured, v.passed) for v in verdicts[1:]] == [
+        ("78 (its requests alone 77)", False), ("15 (its requests alone 20)", False)
+    ]
+
+
 def test_requests_cost_what_s3_lists():
     assert round(dollars(RESULT.kinds) * 1e6, 3) == 100 * 5 + 10 * 0.4
 
