@@ -4,8 +4,9 @@
   used before, beside a small start.
 * **Depth follows the need.** Beyond a few MiB it grows only while SQLite waits for what was fetched in
   advance: so it adapts to latency and bandwidth without measuring either.
-* **Few large requests.** What comes next is handed out in batches, once the distance has room for one,
-  and a batch ends where a stored object does if that is near: the next one then begins with another.
+* **Few large requests.** What comes next is handed out in batches, once the distance has room for one
+  or half of it is used, and a batch ends where a stored object does if that is near: the next one then
+  begins with another.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Stream:
             self._enough = max(depth.enough, min(2 * self._enough, depth.most - depth.batch))
         target = min(self._allowed(share), self._enough)
         room = target - len(self._issued)
-        if room < min(depth.batch, max(1, target // 4)):
+        if room < min(depth.batch, max(1, target // 2)):
             return []
         return self._next(room, self._allowed(share) - len(self._issued), view)
 

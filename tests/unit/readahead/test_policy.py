@@ -321,6 +321,21 @@ def test_a_second_scan_knows_the_tree_though_sqlite_reads_its_root_once(
     assert replay.waits <= 2 * first
 
 
+def test_a_scan_comes_to_whole_batches_by_few_requests(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+):
+    replay = sample.replay()
+    replay.blocks_in_object = 1 << 30
+    monkeypatch.setattr(policy, "START_BYTES", 8 * replay.block_size)
+    monkeypatch.setattr(policy, "BATCH_BYTES", 64 * replay.block_size)
+
+    replay.read_all(sample.post.walk())
+
+    sizes = [len(fetch) for fetch in replay.fetches]
+    before = next(at for at, size in enumerate(sizes) if size >= 64)
+    assert before <= 10, sizes
+
+
 def test_a_scan_fetches_stored_objects_whole_once_it_is_under_way(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ):
