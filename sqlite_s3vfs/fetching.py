@@ -33,11 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Flight:
-    """Blocks that one thread is fetching.
-
-    From before its claim on it is in a ``try`` whose ``finally`` begins with ``end``: that is one call
-    of what Python does not interrupt, so no claim outlives its request.
-    """
+    """Blocks that one thread is fetching."""
 
     __slots__ = ("_signal", "contents", "end", "keys")
 
@@ -73,11 +69,25 @@ class Flights:
         flight = self._flights.get(key)
         return flight is not None and not flight.has_ended
 
-    def claim(self, own: Flight, keys: Iterable[Key]) -> dict[Key, Flight]:
-        """Have ``own`` bring what nobody is bringing; the flights that bring the others.
+    def bring(
+        self, keys: Iterable[Key], fetch: Callable[[Sequence[Key]], Mapping[Key, Content]]
+    ) -> tuple[Mapping[Key, Content], dict[Key, Flight]]:
+        """Have ``fetch`` bring what nobody is bringing: that, and the flights that bring the others.
 
-        What it has claimed may have come since it was looked for.
+        ``fetch`` is given what may have come since it was looked for.
         """
+        flight = Flight()
+        try:
+            others = self.claim(flight, keys)
+            if flight.keys:
+                flight.contents = fetch(flight.keys)
+            return flight.contents, others
+        finally:
+            flight.end()        # first: one call of what Python does not interrupt, so no claim is left
+            self.forget(flight)
+
+    def claim(self, own: Flight, keys: Iterable[Key]) -> dict[Key, Flight]:
+        """Let ``own`` have what nobody is bringing; the flights that bring the others."""
         others = {}
         with self._flights_lock:
             for key in keys:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 
-from sqlite_s3vfs.cache import CachedBlock, Content, DiskCache, Slab
+from sqlite_s3vfs.cache import CachedBlock, Content, DiskCache
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.errors import CorruptError, unreadable
-from sqlite_s3vfs.fetching import Flight, Key
+from sqlite_s3vfs.errors import CorruptError
+from sqlite_s3vfs.fetching import Key
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator, SegmentSource, Source
-from sqlite_s3vfs.format.envelope import Unpacker
 from sqlite_s3vfs.format.keys import DatabaseKeys
 from sqlite_s3vfs.format.manifest import Owner
-from sqlite_s3vfs.format.many_frames import FramePlace, opened_frames
 from sqlite_s3vfs.format.segment import opened_frame
 from sqlite_s3vfs.pool import run_all
+from sqlite_s3vfs.reader.answers import Range, checked, copied, opened, parts_of
 from sqlite_s3vfs.store.port import Fetched, PreconditionFailedError
 
 RANGE_MAX = (4 << 20) + (256 << 10)
@@ -25,20 +23,7 @@ RANGE_MAX = (4 << 20) + (256 << 10)
 GAP_MAX = 256 << 10
 """Bytes between two wanted blocks that are rather read along than asked for apart."""
 
-AT_ONCE_MIN = 8
-"""Blocks that come by one request, are opened all at once, and share a piece of memory."""
-
 Missing = Callable[[str], Exception]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Blocks of one segment that are fetched by one request."""
-
-    source: SegmentSource
-    start: int
-    stop: int
-    blocks: tuple[tuple[int, Locator], ...]
 
 
 class BlockReader:
@@ -103,30 +88,23 @@ class BlockReader:
         self, wanted: Mapping[int, Locator], missing: Missing
     ) -> dict[int, Content]:
         """Blocks that nobody is fetching, then those that others bring, as far as they did."""
-        flights, flight = self._engine.flights, Flight()
         keys = {self.key_of(block, locator): block for block, locator in wanted.items()}
-        found: dict[int, Content] = {}
-        try:
-            others = flights.claim(flight, keys)
-            own = {}
-            for key in flight.keys:
-                came = self._engine.blocks.peek(key)        # since it was looked for
-                if came is None:
-                    own[keys[key]] = wanted[keys[key]]
-                else:
-                    found[keys[key]] = came.content
-            tasks = self.tasks(own, missing, keep=True)
-            read = [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks)
-            for contents in read:
-                found.update(contents)
-            flight.contents = {key: found[keys[key]] for key in flight.keys}
-        finally:
-            flight.end()
-            flights.forget(flight)
+
+        def fetch(claimed: Sequence[Key]) -> dict[Key, Content]:
+            came = {key: self._engine.blocks.peek(key) for key in claimed}     # since it was looked for
+            found = {key: cached.content for key, cached in came.items() if cached is not None}
+            own = {keys[key]: key for key in claimed if key not in found}
+            tasks = self.tasks({block: wanted[block] for block in own}, missing, keep=True)
+            for contents in [tasks[0]()] if len(tasks) == 1 else run_all(self._engine.pool, tasks):
+                found.update((own[block], content) for block, content in contents.items())
+            return found
+
+        brought, others = self._engine.flights.bring(keys, fetch)
+        found = {keys[key]: content for key, content in brought.items()}
         for key, other in others.items():
-            brought = other.wait().get(key)
-            if brought is not None:
-                found[keys[key]] = brought
+            content = other.wait().get(key)
+            if content is not None:
+                found[keys[key]] = content
         return found
 
     def start(
@@ -162,7 +140,7 @@ class BlockReader:
         else:
             contents = self._from_disk(self._engine.disk, part)
             if keep:
-                contents = _copied(contents, list(contents))
+                contents = copied(contents, list(contents))
             lacking = {block: locator for block, locator in part.blocks if block not in contents}
             for rest in ranges_of(lacking):
                 contents.update(self._request(rest, missing, keep=keep))
@@ -176,9 +154,9 @@ class BlockReader:
         fetched = self._engine.store.get(key, byte_range=(part.start, part.stop))
         if not isinstance(fetched, Fetched):
             raise missing(key)
-        contents = self._opened(part, key, fetched.body)
+        contents = opened(part, key, fetched.body, self._engine.decoders)
         if keep:                            # what is kept does not keep the answer
-            contents = _copied(contents, _parts_of(fetched.body, contents))
+            contents = copied(contents, parts_of(fetched.body, contents))
         disk, body = self._engine.disk, memoryview(fetched.body)
         if disk is not None:
             for block, locator in part.blocks:
@@ -187,26 +165,6 @@ class BlockReader:
                 disk.put(_disk_key(self._engine, key, block, locator), frame)
         return contents
 
-    def _opened(self, part: Range, key: str, body: bytes) -> dict[int, Content]:
-        """The blocks of an answer; what is stored as it is stays a part of that."""
-        random = part.source.name.random
-        places = [
-            FramePlace(block, locator.offset - part.start, locator.length)
-            for block, locator in part.blocks
-        ]
-        opened: Sequence[Content] | None = None
-        if len(places) >= AT_ONCE_MIN:
-            opened = self._engine.decoders.submit(partial(opened_frames, body, random, places)).result()
-        if opened is None:
-            try:
-                opened = _opened_one_by_one(memoryview(body), random, places)
-            except CorruptError as error:
-                raise unreadable("a segment", key, error) from error
-        return {
-            block: _checked(block, locator, content)
-            for (block, locator), content in zip(part.blocks, opened, strict=True)
-        }
-
     def _from_disk(self, disk: DiskCache, part: Range) -> dict[int, Content]:
         key = self._keys_of(part.source).segment(part.source.name)
         contents: dict[int, Content] = {}
@@ -214,7 +172,7 @@ class BlockReader:
             frame = disk.get(_disk_key(self._engine, key, block, locator))
             if frame is not None:
                 content = opened_frame(frame, part.source.name.random, block)
-                contents[block] = _checked(block, locator, content)
+                contents[block] = checked(block, locator, content)
         return contents
 
     def _read_ancestor(
@@ -225,7 +183,7 @@ class BlockReader:
         disk, place = self._engine.disk, f"{self._engine.store.identity}/{key} {etag}"
         kept = disk.get(place) if disk is not None else None
         body = _ancestor_body(self._engine, key, etag, missing) if kept is None else kept
-        content = _checked(block, locator, body)
+        content = checked(block, locator, body)
         if disk is not None and kept is None:
             disk.put(place, body)
         if keep:
@@ -246,46 +204,9 @@ def _ancestor_body(engine: Engine, key: str, etag: str, missing: Missing) -> byt
     return fetched.body
 
 
-def _opened_one_by_one(
-    body: memoryview, random: bytes, places: Sequence[FramePlace]
-) -> list[Content]:
-    unpacker = Unpacker()
-    return [
-        opened_frame(body[start : start + length], random, block, unpacker)
-        for block, start, length in places
-    ]
-
-
-def _parts_of(body: bytes, contents: Mapping[int, Content]) -> list[int]:
-    """The blocks among ``contents`` that are parts of ``body``."""
-    return [
-        block
-        for block, content in contents.items()
-        if isinstance(content, memoryview) and content.obj is body
-    ]
-
-
-def _copied(contents: Mapping[int, Content], blocks: Sequence[int]) -> dict[int, Content]:
-    """The same, some blocks of it copied: side by side, where these are many."""
-    copy: Callable[[Content], Content] = bytes
-    if len(blocks) >= AT_ONCE_MIN:
-        copy = Slab(sum(len(contents[block]) for block in blocks)).add
-    return {**contents, **{block: copy(contents[block]) for block in blocks}}
-
-
 def _disk_key(engine: Engine, key: str, block: int, locator: Locator) -> str:
     """What names a frame on the local disk: store, object and place."""
     return f"{engine.store.identity}/{key} {block} {locator.offset} {locator.length}"
-
-
-def _checked(block: int, locator: Locator, content: Content) -> Content:
-    """The bytes of the content that count."""
-    if len(content) < locator.valid:
-        raise CorruptError(
-            f"a block is shorter than its map says. block={block} "
-            f"size={len(content)} expected={locator.valid}"
-        )
-    return content if len(content) == locator.valid else content[: locator.valid]
 
 
 def ranges_of(wanted: Mapping[int, Locator]) -> Iterator[Range]:

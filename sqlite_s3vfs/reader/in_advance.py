@@ -7,7 +7,7 @@ from functools import partial
 
 from sqlite_s3vfs.cache import CachedBlock, Content
 from sqlite_s3vfs.engine import Engine
-from sqlite_s3vfs.fetching import Flight, Key, quietly
+from sqlite_s3vfs.fetching import Key, quietly
 from sqlite_s3vfs.format.blockmap import AncestorSource, Locator
 from sqlite_s3vfs.reader.block_reader import BlockReader, Missing, ranges_of
 
@@ -52,20 +52,18 @@ class InAdvance:
 
     def _fetch(self, wanted: Mapping[int, Locator]) -> None:
         """What is neither in memory nor under way; waits for nobody."""
-        flights, flight = self._engine.flights, Flight()
         keys = {self._blocks.key_of(block, locator): block for block, locator in wanted.items()}
-        found: dict[Key, Content] = {}
-        flight.contents = found
-        try:
-            flights.claim(flight, keys)
-            mine = {keys[key]: key for key in flight.keys if key not in self._engine.blocks}
+
+        def fetch(claimed: Sequence[Key]) -> dict[Key, Content]:
+            mine = {keys[key]: key for key in claimed if key not in self._engine.blocks}
             own = {block: wanted[block] for block in mine}
+            found: dict[Key, Content] = {}
             for task in self._blocks.tasks(own, self._missing, keep=True, fresh=True):
                 found.update((mine[block], content) for block, content in task().items())
             self._engine.metrics.count_advance(fetched=sum(map(len, found.values())))
-        finally:
-            flight.end()
-            flights.forget(flight)
+            return found
+
+        self._engine.flights.bring(keys, fetch)
 
 
 def _requests(wanted: Mapping[int, Locator]) -> Iterator[dict[int, Locator]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from sqlite_s3vfs.cache import BoundedCache
+from sqlite_s3vfs.cache import BoundedCache, Content
 from sqlite_s3vfs.engine import Engine
 from sqlite_s3vfs.errors import CorruptError, unreadable
-from sqlite_s3vfs.fetching import Flight
+from sqlite_s3vfs.fetching import Key
 from sqlite_s3vfs.format.blockmap import NODE_SPAN, BlockMap, Piece, PieceRef
 from sqlite_s3vfs.format.keys import DatabaseKeys, ObjectName
 from sqlite_s3vfs.format.mapcodec import decode_node, decode_piece
@@ -98,18 +98,23 @@ class MapObjects:
         cached = cache.get(name)
         if cached is not None:
             return cached
-        flights, flight = self._engine.flights, Flight()
-        try:
-            for other in flights.claim(flight, [(-1, name)]).values():
-                other.wait()
-            cached = cache.get(name)
-            if cached is None:
-                cached = self._decoded(name, decode)
-                cache.put(name, cached, 1)
-            return cached
-        finally:
-            flight.end()
-            flights.forget(flight)
+        own: list[V] = []
+
+        def read() -> V:
+            found = cache.get(name)             # it may have come since
+            if found is None:
+                found = self._decoded(name, decode)
+                cache.put(name, found, 1)
+            return found
+
+        def bring(_: Sequence[Key]) -> dict[Key, Content]:
+            own.append(read())
+            return {}
+
+        _, others = self._engine.flights.bring([(-1, name)], bring)
+        for other in others.values():
+            other.wait()
+        return own[0] if own else read()
 
     def _decoded(self, name: ObjectName, decode: Callable[[bytes, bytes, ObjectName], V]) -> V:
         key = self._keys.map_piece(name)
