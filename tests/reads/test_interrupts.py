@@ -20,7 +20,10 @@ Imported = Callable[..., MemoryObjectStore]
 MakeVFS = Callable[..., S3VFS]
 PACKAGE = Path(sqlite_s3vfs.__file__).parent
 FETCHING = tuple(
-    str(PACKAGE / file) for file in ("fetching.py", "reader/answers.py", "reader/block_reader.py", "reader/map_objects.py")
+    str(PACKAGE / file)
+    for file in (
+        "fetching.py", "reader/answers.py", "reader/block_reader.py", "reader/map_objects.py"
+    )
 )
 NOT_INTERRUPTED = ("with ", "flight.end()")
 """Python looks for signals after the first call of a ``finally``, and not in between."""
