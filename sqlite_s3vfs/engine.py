@@ -26,8 +26,8 @@ INTERIOR_CACHED = 16 << 20
 ADVANCE_BYTES_MAX = 64 << 20
 
 DECODERS = 2
-"""Threads that open what came by one request. glibc gives each an arena of its own, and the blocks of a
-scan lie there: opened by a dozen threads they took half as much memory again."""
+"""Threads that open what the pool's threads bring. glibc gives each an arena of its own, and the blocks
+of a scan lie there: opened by a dozen threads they took half as much memory again."""
 
 GIVEN_BACK_AFTER = 8 << 20
 """Bytes that commits and folds upload until free memory is given back: a dozen threads read, encode and

@@ -22,7 +22,7 @@ Task = Callable[[], T]
 
 
 def in_background() -> bool:
-    """Whether this is a thread of the library's own, which must not wait for another one of them."""
+    """Whether this is a thread of the library's own, which must not wait for others of its pool."""
     return threading.current_thread().name.startswith(THREAD_NAMES)
 
 

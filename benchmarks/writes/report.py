@@ -77,7 +77,7 @@ def _by(measured: Measured) -> str:
     case = measured.step.case
     if case.endswith("_local"):
         return "SQLite and boto3"
-    return "boto3" if case.startswith("raw") else measured.step.library.title
+    return "boto3" if "raw" in case.split("_") else measured.step.library.title
 
 
 def bar_table(verdicts: Sequence[Verdict]) -> str:

@@ -9,8 +9,9 @@
   cache over and over: it has ``FRESH_CHANCES``, while that is half of the cache at most.
 * **What was replaced goes first.** Only readers of older versions may still want it; a writer that
   changes many blocks would otherwise push out those that it needs next.
-* **The bound is that of the memory taken.** What stays for its second chance is copied out of its slab,
-  so that of all slabs only those at the end of the line are there in part.
+* **The bound is that of the memory taken.** What stays for its second chance is copied out of its slab
+  (or what else it shares with those that came with it), so that of all slabs only those at the end of
+  the line are there in part.
 * **What was fetched in advance is told apart** (``fresh``) until somebody asks for it, so that
   predictions can be followed and those that were of no use be counted.
 """
@@ -24,7 +25,7 @@ FRESH_CHANCES = 4
 """How often the whole cache may be filled anew before a block that came in advance is given up."""
 
 Content = bytes | memoryview
-"""A view is one into a slab."""
+"""A view is one into memory that is shared with the blocks that came with it: a slab, for one."""
 
 
 class CachedBlock:

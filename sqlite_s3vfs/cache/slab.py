@@ -1,8 +1,11 @@
 """Memory for blocks that come together: taken from the system whole, and given back whole.
 
-Blocks are decoded by a dozen threads and let go by others. An allocator with an arena for each thread
+Blocks are fetched by a dozen threads and let go by others. An allocator with an arena for each thread
 (glibc's) then holds about twice what is in use: 64 MiB of blocks took 140. A slab goes back
 to the system once nothing refers to any of its blocks: whoever keeps few of them for long copies these.
+
+Blocks that are not compressed are copied here out of the answer they came in, and those of the local
+disk; what is unpacked lies in memory of its own already (``format/many_frames.py``).
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ One by one, each of some 64 frames gives up the interpreter's lock several times
 microseconds of work, and waits for it among all threads that fetch. Here one call checks the bytes of
 all frames that lie side by side: their checksum is worked out from those in the headers, by
 ``crc32(A + B) == crc32_combine(crc32(A), crc32(B), len(B))``
-(https://zlib.net/manual.html#Checksum), and a frame that does not have its own makes the whole differ.
+(https://zlib.net/manual.html#Checksum), and a frame that does not have its own makes the whole differ
+(several may hide each other, by the chance of one in 2^32 that any checksum has of missing damage).
 Another call unpacks all. Where something is wrong nothing is said but that: whoever looks at each
 (``segment.opened_frame``) finds which one it was.
 """
@@ -53,8 +54,8 @@ def opened_frames(
 ) -> list[memoryview] | None:
     """The contents of frames of one segment; None where one of them is damaged, or has to be looked at.
 
-    What is not compressed is a part of ``data``; all others share one piece of memory. Nobody can
-    write to either, if nobody can to ``data``.
+    What is not compressed is a part of ``data``; all others share pieces of memory, each as large as
+    what was compressed together or larger. Nobody can write to either, if nobody can to ``data``.
     """
     bodies = _checked_bodies(memoryview(data), random, places) if _MANY_AT_ONCE else None
     if bodies is None:
@@ -90,8 +91,12 @@ def _checked_bodies(
         own = (magic, own_block, own_random, FRAME_HEADER_SIZE + stored)
         if own != (FRAME_MAGIC, block, random, length):
             return None
-        if (codec, size) != (STORED, stored) and (codec != ZSTD or not size):
-            return None                     # for packed frames of nothing zstandard frees memory twice
+        body = data[offset + FRAME_HEADER_SIZE : offset + length]
+        if len(body) != stored:
+            return None
+        # For packed frames of nothing zstandard frees memory twice; it fails where all are empty.
+        if (codec, size) != (STORED, stored) and (codec != ZSTD or not size or not stored):
+            return None
         if offset != end:
             if crc32(data[start:end]) != expected:
                 return None
@@ -100,12 +105,12 @@ def _checked_bodies(
         of_stored = checksum ^ crc32_combine(crc32(head[: FRAME_FIELDS.size]), 0, stored)
         expected = crc32_combine(crc32(head, expected), of_stored, stored)
         end = offset + length
-        found.append(_Body(codec, size, data[offset + FRAME_HEADER_SIZE : end]))
+        found.append(_Body(codec, size, body))
     return found if crc32(data[start:end]) == expected else None
 
 
 def _unpacked(bodies: Sequence[_Body]) -> list[memoryview] | None:
-    """All frames' contents in one piece of memory; None: one cannot be unpacked."""
+    """All frames' contents, side by side in few pieces of memory; None: one cannot be unpacked."""
     if not bodies:
         return []
     frames: list[bytes | bytearray | memoryview] = [body.stored for body in bodies]
@@ -114,7 +119,7 @@ def _unpacked(bodies: Sequence[_Body]) -> list[memoryview] | None:
         contents = zstandard.ZstdDecompressor().multi_decompress_to_buffer(
             frames, decompressed_sizes=sizes
         )
-    except zstandard.ZstdError:
+    except (zstandard.ZstdError, MemoryError):      # it takes what headers ask for before it looks
         return None
     # Segments are buffers (https://python-zstandard.readthedocs.io); its types do not say so.
     return [memoryview(contents[index]) for index in range(len(bodies))]  # type: ignore[arg-type]

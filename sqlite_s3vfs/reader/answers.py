@@ -1,11 +1,12 @@
 """What a request for blocks of a segment has brought, opened: checked, unpacked, and where it lies.
 
-Many blocks are opened all at once, in threads of their own, and share a piece of memory: alone, or in
+Many blocks are opened all at once, in threads of their own, and share pieces of memory: alone, or in
 the threads that fetch, they would take a quarter more time and half as much memory again.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from sqlite_s3vfs.format.segment import opened_frame
 from sqlite_s3vfs.pool import Pool
 
 AT_ONCE_MIN = 8
-"""Blocks that come by one request, are opened all at once, and share a piece of memory."""
+"""Blocks that come by one request, are opened all at once, and share pieces of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def opened(part: Range, key: str, body: bytes, decoders: Pool) -> dict[int, Cont
     ]
     contents: Sequence[Content] | None = None
     if len(places) >= AT_ONCE_MIN:
-        contents = decoders.submit(partial(opened_frames, body, random, places)).result()
+        contents = _run(partial(opened_frames, body, random, places), decoders)
     if contents is None:
         try:
             contents = _one_by_one(memoryview(body), random, places)
@@ -55,6 +56,17 @@ def opened(part: Range, key: str, body: bytes, decoders: Pool) -> dict[int, Cont
         block: checked(block, locator, content)
         for (block, locator), content in zip(part.blocks, contents, strict=True)
     }
+
+
+def _run(task: Callable[[], list[memoryview] | None], decoders: Pool) -> list[memoryview] | None:
+    """What ``task`` gives, run by a decoder; in the main thread at once.
+
+    An interrupt (Ctrl-C) of a wait for a future may leave that locked: the decoder would wait for it for
+    ever, and the end of the process for the decoder.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return task()
+    return decoders.submit(task).result()
 
 
 def _one_by_one(body: memoryview, random: bytes, places: Sequence[FramePlace]) -> list[Content]:

@@ -112,7 +112,8 @@ class BlockReader:
     ) -> list[Future[dict[int, Content]]]:
         """Start reading blocks by the fewest ranged GETs, past the cache.
 
-        What is stored as it is comes as a part of the answer, which stays in memory as long.
+        What is stored as it is comes as a part of the answer, and what is compressed as a part of what
+        was unpacked with it: either stays in memory as long.
         """
         submit = self._engine.pool.submit
         return [submit(task) for task in self.tasks(wanted, missing, keep=False)]

@@ -210,6 +210,7 @@ class Session:
             self.state.snapshot.stop_advance(self._ahead)
             reading = to_reading and Reading(self.state.snapshot)
             self.state = reading or Unlocked(self.database)
+            self.window = NOWHERE           # an idle handle keeps no block, and none of its neighbours
 
     def die(self) -> None:
         """In a forked child: the parent's handle is of no use any more."""

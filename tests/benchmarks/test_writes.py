@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.libraries import ANCESTOR
+from benchmarks.libraries import ANCESTOR, OURS
 from benchmarks.run import Display
 from benchmarks.server import Server
 from benchmarks.writes import command
@@ -85,6 +85,14 @@ def test_commits_are_shown_beside_their_requests_alone():
     assert [(v.measured, v.passed) for v in verdicts[1:]] == [
         ("78 (its requests alone 77)", False), ("15 (its requests alone 20)", False)
     ]
+
+
+def test_a_row_says_who_wrote_it():
+    rows = [measured(case) for case in ("raw_commits", "far_raw_commits", "far_commits_ours")]
+
+    by = [line.split("|")[3].strip() for line in table(rows).splitlines()[2:]]
+
+    assert by == ["boto3", "boto3", OURS.title]
 
 
 def test_requests_cost_what_s3_lists():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import mmap
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +13,7 @@ import apsw
 import pytest
 
 from reads.conftest import QUERIES, ROWS, Connect
+from sqlite_s3vfs.cache import slab
 from sqlite_s3vfs.errors import StoreUnavailableError
 from sqlite_s3vfs.pool import THREAD_NAMES
 from sqlite_s3vfs.store.memory import MemoryObjectStore
@@ -133,3 +137,39 @@ def test_a_scan_goes_on_in_its_version_while_another_is_imported(
     rows += cursor
     assert [row[0] for row in rows] == list(range(ROWS))
     assert connection.execute("SELECT id FROM post").fetchall() == [("new",)]
+
+
+class Memory(mmap.mmap):
+    """A mapping that a weak reference may point to."""
+
+
+def test_an_idle_connection_keeps_no_memory_of_blocks(
+    imported: Imported, make_vfs: MakeVFS, connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
+    """A view of the block that it read last would keep all that came with it: megabytes each."""
+    made: list[weakref.ref[Memory]] = []
+
+    def memory(size: int) -> mmap.mmap:
+        mapping = Memory(-1, size)
+        made.append(weakref.ref(mapping))
+        return mapping
+
+    monkeypatch.setattr(slab, "_memory", memory)
+    vfs = make_vfs(imported(block_size=4096))
+    connection = connect(vfs)
+
+    snapshot = vfs._databases.database("db").snapshot()
+    snapshot.fetch(range(snapshot.block_count))
+
+    def in_memory() -> int:
+        vfs._engine.pool.close()            # nothing is under way any more
+        vfs._engine.blocks.clear()
+        gc.collect()
+        return sum(mapping() is not None for mapping in made)
+
+    cursor = connection.execute("SELECT substr(body, -9) FROM big")
+    next(cursor)
+    meanwhile = in_memory()
+    cursor.close()
+
+    assert (meanwhile, in_memory()) == (1, 0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 import zlib
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -179,8 +181,57 @@ def test_packed_frames_of_nothing_are_left_to_a_closer_look(at: int):
     assert each_is_whole(data, directory)
 
 
+def test_packed_frames_without_a_byte_do_not_pass():
+    """zstandard 0.25 finds nothing to do where all are so, and then fails by another error."""
+    data, directory = segment_of(*[_own_frame(1, len(TEXT), b"")] * 8)
+
+    assert opened_frames(data, RANDOM, places_of(directory)) is None
+    assert not each_is_whole(data, directory)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not hold a process to it")
+def test_a_header_that_asks_for_more_memory_than_there_is_does_not_pass():
+    resource = pytest.importorskip("resource")
+    data, directory = segment_of(_own_frame(1, (1 << 32) - 1, PACKED))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), hard))
+    try:
+        opened = opened_frames(data, RANDOM, places_of(directory))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+    assert opened is None
+    assert not each_is_whole(data, directory)
+
+
+def ending(start: bytes, checksum: int) -> bytes:
+    """The four bytes that give what begins so this CRC-32."""
+    basis = [(zlib.crc32(start + (1 << bit).to_bytes(4)) ^ zlib.crc32(start + bytes(4)), 1 << bit)
+             for bit in range(32)]
+    found, rest = 0, checksum ^ zlib.crc32(start + bytes(4))
+    for place in reversed(range(32)):
+        effect, bits = next(one for one in basis if one[0] >> place & 1)
+        basis = [(e ^ effect, b ^ bits) if e >> place & 1 else (e, b) for e, b in basis]
+        if rest >> place & 1:
+            found, rest = found ^ bits, rest ^ effect
+    return found.to_bytes(4)
+
+
+def test_a_frame_that_is_cut_short_does_not_pass_by_a_made_up_checksum():
+    whole, directory = segment_of(encode_frame(RANDOM, 7, NOISE))
+    (place,) = places_of(directory)
+    frame = whole[place.offset :]
+    start = frame[:-20]
+    cut = start + ending(start, zlib.crc32(frame))
+    assert zlib.crc32(cut) == zlib.crc32(frame)
+
+    assert opened_frames(cut, RANDOM, [place._replace(offset=0)]) is None
+    assert opened_frames(frame, RANDOM, [place._replace(offset=0)]) == [NOISE]
+
+
 def test_right_checksums_pass():
-    """The twin of the test above: what it makes by hand passes where nothing is wrong."""
+    """The twin of those above: what it makes by hand passes where nothing is wrong."""
     data, directory = segment_of(_own_frame(1, len(TEXT), PACKED))
 
     assert frames_are_whole(data, RANDOM, directory)
