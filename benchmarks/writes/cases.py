@@ -297,6 +297,8 @@ def raw_commits(bench: Bench) -> None:
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] != 304:
                     raise
+            else:
+                raise RuntimeError("nothing is new, and it was not answered by 304.")
             body[:8] = number.to_bytes(8, "big")
             tag = client.put_object(**place, Body=body, IfMatch=tag)["ETag"]
 
