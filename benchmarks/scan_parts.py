@@ -18,9 +18,9 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,17 @@ import apsw
 from botocore.config import Config
 
 from benchmarks.buckets import bucket_at
-from benchmarks.reads.databases import make_social
+from benchmarks.reads.files import folder_for, local_file, store
 from benchmarks.reads.queries import BY_NAME
+from benchmarks.reads.worker import KEY
 from benchmarks.report import aligned
+from benchmarks.run import Display
 from benchmarks.server import Server, answering, fresh_bucket, server_from_environment
 from sqlite_s3vfs import S3VFS, MemoryObjectStore, Settings
 from sqlite_s3vfs.store.port import Fetched, ObjectStore
 from sqlite_s3vfs.wiring import store_for
 
-NAME, PLAIN = "scan", "plain"
-CHUNK = 1 << 20
+NAME = "social"
 EVERYTHING = 4 << 30
 TIMES_AS_FAST = 1.2
 SQL = BY_NAME["scan"].sql
@@ -60,7 +61,6 @@ class Place:
 
     server: Server
     bucket: str
-    folder: str
 
     def connected(self) -> Any:
         return bucket_at(self.server, self.bucket, Config(max_pool_connections=32))
@@ -104,16 +104,15 @@ def scan(place: Place) -> Spent:
 
 def download(place: Place) -> Spent:
     """The whole file, and the query on it."""
-    bucket, file = place.connected(), str(Path(place.folder) / "downloaded.sqlite")
+    bucket = place.connected()
 
     def run() -> None:
-        bucket.download_file(PLAIN, file)
+        bucket.download_file(KEY.format(database=NAME), file)
         query(file)
 
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "downloaded.sqlite")
         return spent(run)
-    finally:
-        Path(file).unlink(missing_ok=True)
 
 
 def requests(place: Place) -> Spent:
@@ -131,18 +130,18 @@ def requests(place: Place) -> Spent:
         return spent(lambda: list(threads.map(get, ranges)))
 
 
-def ranges_of_a_scan(store: ObjectStore) -> Ranges:
+def ranges_of_a_scan(objects: ObjectStore) -> Ranges:
     """What a scan asks for of segments."""
     found: Ranges = []
-    get = store.get
+    get = objects.get
 
     def noted(key: str, **how: Any) -> Any:
         if how.get("byte_range") and "/segments/" in key:
             found.append((key, how["byte_range"]))
         return get(key, **how)
 
-    store.get = noted  # type: ignore[method-assign]
-    query(NAME, vfs=S3VFS(store).name)
+    objects.get = noted  # type: ignore[method-assign]
+    query(NAME, vfs=S3VFS(objects).name)
     return found
 
 
@@ -161,12 +160,12 @@ def cached(place: Place) -> Spent:
 
 def in_memory(place: Place) -> MemoryObjectStore:
     """The database's objects, in a store in memory."""
-    store, bucket = MemoryObjectStore(), store_for(place.connected())
+    copy, bucket = MemoryObjectStore(), store_for(place.connected())
     for row in bucket.list(f"{NAME}/"):
         found = bucket.get(row.key)
         assert isinstance(found, Fetched)
-        store.put(row.key, found.body)
-    return store
+        copy.put(row.key, found.body)
+    return copy
 
 
 REQUESTS, REST = "its GETs alone, boto3", "the rest, the objects in memory"
@@ -180,7 +179,7 @@ CASES: dict[str, Callable[[Place], Spent]] = {
 }
 
 
-def measure(place: Place, rounds: int) -> dict[str, Spent]:
+def measure(place: Place, rounds: int, display: Display) -> dict[str, Spent]:
     """The least of each figure."""
     found: dict[str, Spent] = {}
     for number in range(rounds):
@@ -191,7 +190,7 @@ def measure(place: Place, rounds: int) -> dict[str, Spent]:
             found[what] = Spent(
                 min(old.wall, now.wall), min(old.own, now.own), min(old.server, now.server)
             )
-            print(f"round {number + 1}: {what}: {now.wall:.2f} s", flush=True)
+            display.lasting(f"round {number + 1}: {what}: {now.wall:.2f} s")
     return found
 
 
@@ -213,18 +212,6 @@ def report(found: dict[str, Spent]) -> str:
     ])
 
 
-@contextmanager
-def stored(server: Server, file: Path, folder: str) -> Iterator[Place]:
-    """The file as a database and as it is, in a bucket of its own."""
-    with fresh_bucket(server) as name:
-        place = Place(server, name, folder)
-        bucket = place.connected()
-        with closing(S3VFS(bucket)) as vfs, file.open("rb") as source:
-            vfs.deserialize_iter(NAME, iter(lambda: source.read(CHUNK), b""))
-        bucket.upload_file(str(file), PLAIN)
-        yield place
-
-
 def main() -> None:
     """Make what is missing, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scan_parts", description=__doc__)
@@ -232,17 +219,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="of the database; 1 is 1 GiB")
     options = parser.parse_args()
-    server = server_from_environment()
-    with answering(server), tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        file = folder / f"social-{options.scale}.sqlite"
-        if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_suffix(".unfinished")
-            make_social(unfinished, scale=options.scale, on_step=lambda step: print(step, flush=True))
-            unfinished.rename(file)
-        with stored(server, file, temporary) as place:
-            print(report(measure(place, options.rounds)))
+    server, display = server_from_environment(), Display()
+    with answering(server), folder_for(options.folder) as folder, fresh_bucket(server) as bucket:
+        file = local_file(NAME, options.scale, folder, display)
+        store(NAME, file, server, bucket, display)
+        print(report(measure(Place(server, bucket), options.rounds, display)))
 
 
 if __name__ == "__main__":

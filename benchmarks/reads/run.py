@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlite_s3vfs
-from benchmarks.buckets import bucket_at
 from benchmarks.libraries import ANCESTOR, OURS, run_worker
 from benchmarks.reads.databases import (
     OLD_POSTS,
     OLD_USERS,
     POSTS,
     USERS,
-    make_posts,
-    make_social,
-    make_tiny,
 )
 from benchmarks.reads.figures import Network, Sample, check_answers, read_sample
+from benchmarks.reads.files import folder_for, local_file, store
 from benchmarks.reads.queries import BY_NAME, QUERIES
 from benchmarks.reads.report import TITLES, network_title
-from benchmarks.reads.worker import KEY, Specification
+from benchmarks.reads.worker import Specification
 from benchmarks.run import Display, machine
 from benchmarks.server import Server, fresh_bucket, server_version
 
@@ -97,11 +92,11 @@ def run(
         "versions": {},
         "bytes": {},
     }
-    with _folder(folder) as place, fresh_bucket(server) as bucket:
+    with folder_for(folder) as place, fresh_bucket(server) as bucket:
         for database in plan.databases:
-            file = _make(database, plan, place, display)
+            file = local_file(database, plan.scale(database), place, display)
             facts["bytes"][database] = file.stat().st_size
-            _store(database, file, server, bucket, display)
+            store(database, file, server, bucket, display)
             of_database: list[Sample] = []
             for way in plan.ways:
                 if way != "ancestor":
@@ -109,59 +104,11 @@ def run(
             check_answers(of_database)
             samples += of_database
         if "ancestor" in plan.ways:
-            file = place / f"ancestor-{plan.ancestor}.sqlite"
-            if not file.exists():
-                make_posts(file, scale=plan.ancestor, on_step=display.passing)
+            file = local_file("ancestor", plan.ancestor, place, display)
             facts["bytes"]["ancestor"] = file.stat().st_size
             samples += _ask("ancestor", "posts", file, plan, server, bucket, display, facts)
         display.passing("deleting what was written")
     return facts, samples
-
-
-@contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        yield Path(temporary)
-
-
-def _make(database: str, plan: Plan, folder: Path, display: Display) -> Path:
-    scale = plan.scale(database)
-    file = folder / f"{database}-{scale}.sqlite"
-    if not file.exists():
-        unfinished = file.with_suffix(".unfinished")
-        if database == "tiny":
-            make_tiny(unfinished)
-        else:
-            make = make_posts if database == "posts" else make_social
-            make(unfinished, scale=scale, on_step=display.passing)
-        unfinished.rename(file)
-    return file
-
-
-def _store(database: str, file: Path, server: Server, name: str, display: Display) -> None:
-    """Put a database into the bucket: through this library, and as the plain file."""
-    size = file.stat().st_size
-    bucket = bucket_at(server, name)
-    vfs = sqlite_s3vfs.S3VFS(bucket)
-
-    def chunks() -> Iterator[bytes]:
-        done = 0
-        with file.open("rb") as opened:
-            while chunk := opened.read(MIB):
-                yield chunk
-                done += len(chunk)
-                display.passing(f"storing {database}: {done // MIB} of {size // MIB} MiB")
-
-    vfs.deserialize_iter(database, chunks())
-    vfs.close()
-    display.passing(f"uploading the plain file of {database}")
-    bucket.upload_file(str(file), KEY.format(database=database))
-    bucket.meta.client.close()
-    display.lasting(f"stored {database}: {size / MIB:.0f} MiB")
 
 
 def _ask(
